@@ -1,0 +1,1 @@
+"""Corpus to tokenizer and token files."""

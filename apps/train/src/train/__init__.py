@@ -1,0 +1,1 @@
+"""Token files to checkpoints, curves and metrics."""

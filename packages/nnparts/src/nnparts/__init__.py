@@ -1,0 +1,1 @@
+"""The parts of a transformer language model, each from its formula."""

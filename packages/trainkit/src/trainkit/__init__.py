@@ -1,0 +1,1 @@
+"""Token files, batches, checkpoints, the training loop and decoding."""
