@@ -1,1 +1,6 @@
-"""Corpus to tokenizer and token files."""
+"""Corpus to tokenizer and token files: the app `prepare`, and its work as functions."""
+
+from prepare.config import PrepareConfig
+from prepare.pipeline import prepare
+
+__all__ = ["PrepareConfig", "prepare"]

@@ -1,1 +1,30 @@
-def main() -> None: ...
+"""The command `prepare`."""
+
+import sys
+import time
+
+from rich.console import Console
+
+from prepare.config import PrepareConfig
+from prepare.pipeline import prepare
+from prepare.presets import parse_command_line
+
+
+def main() -> None:
+    """Runs `prepare` on the command line's arguments; exits with 1 and a sentence on bad input."""
+    console = Console(highlight=False)
+    try:
+        config = parse_command_line(PrepareConfig, "prepare", default="stories")
+        start = time.perf_counter()
+        directory = prepare(config, console.print)
+    except (ValueError, OSError) as error:
+        Console(stderr=True, highlight=False).print(
+            "[bold red]error:[/]", str(error), soft_wrap=True
+        )
+        sys.exit(1)
+    console.print(f"written     {directory} in {time.perf_counter() - start:.1f} s")
+    console.print(f"next        uv run train --data {directory}")
+
+
+if __name__ == "__main__":
+    main()

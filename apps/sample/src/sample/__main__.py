@@ -1,1 +1,49 @@
-def main() -> None: ...
+"""The command `sample`."""
+
+import sys
+
+import tyro
+from rich.console import Console
+
+from sample.config import SampleConfig
+from sample.device import pick_device
+from sample.run import load_run, newest_run
+from sample.writing import write
+
+
+def main() -> None:
+    """Runs `sample` on the command line's arguments; exits with 1 and a sentence on bad input."""
+    config = tyro.cli(SampleConfig, prog="sample")
+    console = Console(highlight=False, markup=False)
+    try:
+        texts = _write(config)
+    except (ValueError, OSError) as error:
+        Console(stderr=True, highlight=False).print(
+            "[bold red]error:[/]", str(error), soft_wrap=True
+        )
+        sys.exit(1)
+    for number, text in enumerate(texts):
+        if number:
+            console.rule(style="dim")
+        console.print(text, soft_wrap=True)
+
+
+def _write(config: SampleConfig) -> list[str]:
+    if config.num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {config.num_samples}")
+    run = load_run(config.run or newest_run(), pick_device(config.device), config.step)
+    return write(
+        run.model,
+        run.tokenizer,
+        config.prompt,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        top_k=config.top_k,
+        seed=config.seed,
+        num_samples=config.num_samples,
+    )
+
+
+if __name__ == "__main__":
+    main()
