@@ -1,1 +1,32 @@
-"""The parts of a transformer language model, each from its formula."""
+"""The parts of a transformer language model, each from its formula.
+
+One part a file: open `rope.py` for RoPE, `functional.py` for the operations. `TransformerLM` puts
+them together as `TransformerConfig` says; `KVCache` makes it quick to sample from.
+"""
+
+from nnparts import functional
+from nnparts.attention import MultiheadSelfAttention
+from nnparts.block import TransformerBlock
+from nnparts.config import TransformerConfig
+from nnparts.embedding import Embedding
+from nnparts.feed_forward import SwiGLU, default_d_ff
+from nnparts.kv_cache import KVCache
+from nnparts.linear import Linear
+from nnparts.model import TransformerLM
+from nnparts.norm import RMSNorm
+from nnparts.rope import RotaryPositionalEmbedding
+
+__all__ = [
+    "Embedding",
+    "KVCache",
+    "Linear",
+    "MultiheadSelfAttention",
+    "RMSNorm",
+    "RotaryPositionalEmbedding",
+    "SwiGLU",
+    "TransformerBlock",
+    "TransformerConfig",
+    "TransformerLM",
+    "default_d_ff",
+    "functional",
+]

@@ -1,0 +1,18 @@
+"""What is asked of ids before they index a table."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+def require_ids_below(limit: int, ids: Int[Tensor, "..."], name: str) -> None:
+    """Raise an `IndexError` that names the worst of `ids` outside [0, limit).
+
+    On the CPU alone: elsewhere a look at the values would wait for the device, and the device has
+    an assertion of its own. Not while compiling: the graph would break here.
+    """
+    if torch.compiler.is_compiling() or ids.device.type != "cpu" or ids.numel() == 0:
+        return
+    low, high = (int(end) for end in torch.aminmax(ids))
+    if low < 0 or high >= limit:
+        raise IndexError(f"{name} must lie in [0, {limit}), got {low if low < 0 else high}")

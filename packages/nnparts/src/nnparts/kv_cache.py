@@ -1,0 +1,111 @@
+"""Keys and values of the tokens so far, so that the next token needs no second look at them."""
+
+from dataclasses import dataclass
+from typing import Self, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nnparts.config import TransformerConfig
+
+
+@dataclass(frozen=True, eq=False)
+class LayerCache:
+    """One layer's share of a `KVCache`.
+
+    Attributes:
+        keys: `(batch, num_heads, context_length, head_dim)`, filled up to `length`.
+        values: the same.
+        length: positions filled before this pass.
+    """
+
+    keys: Float[Tensor, "batch num_heads context_length head_dim"]
+    values: Float[Tensor, "batch num_heads context_length head_dim"]
+    length: int
+
+    def append(
+        self, key: Float[Tensor, "... seq head_dim"], value: Float[Tensor, "... seq head_dim"]
+    ) -> tuple[Float[Tensor, "... keys head_dim"], Float[Tensor, "... keys head_dim"]]:
+        """Write `seq` positions behind the first `length`.
+
+        Returns:
+            Keys and values of all `length + seq` positions.
+
+        Raises:
+            ValueError: they don't fit, or they carry a graph, which a cache would tear.
+        """
+        if key.requires_grad and torch.is_grad_enabled():
+            raise ValueError("a KVCache keeps no graph: call the model under torch.no_grad()")
+        end = self.length + key.shape[-2]
+        slot = self.keys[..., self.length : end, :]  # cut short where the cache is full
+        if slot.shape != key.shape:
+            raise ValueError(
+                f"the cache has room for (batch, num_heads, seq, head_dim) = {tuple(slot.shape)},"
+                f" got {tuple(key.shape)}: make one for this batch size, or reset it"
+            )
+        slot.copy_(key)
+        self.values[..., self.length : end, :].copy_(value)
+        return self.keys[..., :end, :].to(key.dtype), self.values[..., :end, :].to(value.dtype)
+
+
+class KVCache:
+    """A static cache: allocated once at its full size, filled from the front.
+
+    `TransformerLM(config)(token_ids, cache=cache)` attends to the `length` positions in it and to
+    the new ones, appends the new ones and returns logits for them alone. All rows of the batch
+    have the same length. Inference only: it keeps no graph.
+
+    Args:
+        config: of the model that will fill it.
+        batch_size: number of sequences that grow side by side.
+        device: where it lies; torch's default if None.
+        dtype: of keys and values; torch's default if None.
+
+    Attributes:
+        keys: `(num_layers, batch, num_heads, context_length, head_dim)`.
+        values: the same.
+        length: positions filled.
+    """
+
+    def __init__(
+        self,
+        config: TransformerConfig,
+        batch_size: int = 1,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be positive, got {batch_size}")
+        heads, head_dim = config.num_heads, config.head_dim
+        shape = (config.num_layers, batch_size, heads, config.context_length, head_dim)
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.length = 0
+
+    @classmethod
+    def for_model(
+        cls,
+        model: torch.nn.Module,
+        batch_size: int = 1,
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """A cache for `model`, a `TransformerLM`, on its device and in its dtype unless given."""
+        weight = next(model.parameters())
+        return cls(
+            cast(TransformerConfig, model.config),
+            batch_size,
+            device=device or weight.device,
+            dtype=dtype or weight.dtype,
+        )
+
+    def layer(self, index: int) -> LayerCache:
+        """The share of layer `index`, a view."""
+        return LayerCache(self.keys[index], self.values[index], self.length)
+
+    def reset(self) -> None:
+        """Forget every position; the memory stays."""
+        self.length = 0
