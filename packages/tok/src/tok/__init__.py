@@ -1,1 +1,12 @@
-"""Tokenizer: text to token ids and back, by byte-level BPE."""
+"""Tokenizer: text to token ids and back, by byte-level BPE.
+
+`Tokenizer` trains, encodes, decodes, saves, loads and writes token files. `tok.reference` is the
+same in plain Python, for reading and for testing; it needs the extra `reference`.
+"""
+
+from bpe_rs import GPT2_PATTERN, train_bpe
+
+from tok.token_file import TokenFileInfo
+from tok.tokenizer import Tokenizer
+
+__all__ = ["GPT2_PATTERN", "TokenFileInfo", "Tokenizer", "train_bpe"]

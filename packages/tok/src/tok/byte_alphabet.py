@@ -1,0 +1,100 @@
+"""GPT-2's way to write tokens, which are bytes, as JSON strings: one printable character a byte.
+
+A byte that Latin-1 prints stands for itself; the others (white space, control characters, 0xAD)
+take the code points from U+0100 on, in order. So b" the" is written "Ġthe".
+
+Radford et al. 2019 (the `bytes_to_unicode` of GPT-2's released encoder); Hugging Face's
+`ByteLevel` is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import count
+from typing import cast
+
+MAX_TOKEN_ID = 2**32 - 1
+
+
+def _characters() -> list[str]:
+    printed = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    spare = count(0x100)
+    return [chr(byte if byte in printed else next(spare)) for byte in range(256)]
+
+
+_CHARACTERS = _characters()
+_BYTES = {character: byte for byte, character in enumerate(_CHARACTERS)}
+
+
+def spell(token: bytes) -> str:
+    """Writes a token in the byte alphabet."""
+    return "".join([_CHARACTERS[byte] for byte in token])
+
+
+def unspell(spelling: str) -> bytes:
+    """Reads a token back.
+
+    Raises:
+        ValueError: a character is not of the alphabet.
+    """
+    try:
+        return bytes([_BYTES[character] for character in spelling])
+    except KeyError as error:
+        raise ValueError(
+            f"token {spelling!r} holds {error.args[0]!r}, which stands for no byte in GPT-2's byte "
+            "alphabet; only a special token is written as it is, and this is not among them"
+        ) from None
+
+
+def spell_vocab(
+    vocab: Mapping[int, bytes],
+    merges: Sequence[tuple[bytes, bytes]],
+    special_tokens: Mapping[str, int],
+) -> dict[str, int]:
+    """The vocabulary as files hold it: spelling -> id, by id; special tokens written as they are.
+
+    Raises:
+        ValueError: a special token looks like another token's spelling.
+    """
+    names = {token_id: name for name, token_id in special_tokens.items()}
+    # A special token that merging can make too needs both of its spellings, under one id.
+    merged = {left + right for left, right in merges}
+    spellings: dict[str, int] = {}
+    for token_id, token in sorted(vocab.items()):
+        written = [names[token_id]] if token_id in names else []
+        if not written or len(token) == 1 or token in merged:
+            written.append(spell(token))
+        for spelling in written:
+            if spellings.setdefault(spelling, token_id) != token_id:
+                raise ValueError(
+                    f"token ids {spellings[spelling]} and {token_id} would both be written "
+                    f"{spelling!r}; give the special token another name"
+                )
+    return spellings
+
+
+def unspell_vocab(spellings: object, special_tokens: Collection[str]) -> dict[int, bytes]:
+    """Reads `{spelling: id}` back.
+
+    Raises:
+        ValueError: not such an object, or an id or a spelling that is none or stands twice.
+    """
+    if not isinstance(spellings, dict):
+        raise ValueError(f"the vocabulary must be an object of ids by token, got {spellings!r:.80}")
+    vocab: dict[int, bytes] = {}
+    for spelling, token_id in cast(dict[str, object], spellings).items():
+        token = spelling.encode() if spelling in special_tokens else unspell(spelling)
+        if vocab.setdefault(check_token_id(token_id, spelling), token) != token:
+            raise ValueError(f"token id {token_id} is used twice, the second time by {spelling!r}")
+    return vocab
+
+
+def check_token_id(token_id: object, spelling: str) -> int:
+    """Returns `token_id` if it is one."""
+    # bool is an int to Python, but not to the file's author.
+    if type(token_id) is not int or not 0 <= token_id <= MAX_TOKEN_ID:
+        raise ValueError(
+            f"the id of token {spelling!r} must be an integer from 0 to {MAX_TOKEN_ID}, "
+            f"got {token_id!r:.80}"
+        )
+    return token_id

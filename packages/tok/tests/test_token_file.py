@@ -1,0 +1,178 @@
+"""Token files. Property: any blocks. Table: what is refused, with nothing left behind."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tok import Tokenizer, text_file
+
+END = "<|endoftext|>"
+BYTES = {token_id: bytes([token_id]) for token_id in range(256)}
+
+
+@pytest.fixture
+def output(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder / "train.npy"
+
+
+@pytest.fixture
+def text_path(tmp_path, corpus):
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(corpus.encode())
+    return path
+
+
+def test_the_array_holds_the_ids_and_the_sidecar_says_so(small, corpus, text_path, output):
+    info = small.encode_file(text_path, output, extra={"entropy": 1.5})
+    ids = np.load(output, mmap_mode="r")
+    assert ids.tolist() == small.encode(corpus)
+    sidecar = json.loads(output.with_suffix(".json").read_text())
+    assert sidecar == {
+        "format": "groundup-tokens",
+        "version": 1,
+        "dtype": "uint16",
+        "token_count": len(ids),
+        "byte_count": len(corpus.encode()),
+        "document_count": corpus.count(END),
+        "vocab_size": 400,
+        "tokenizer_hash": small.fingerprint,
+        "source": ["corpus.txt"],
+        "extra": {"entropy": 1.5},
+    }
+    assert sidecar == json.loads(info.to_json())
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), block_bytes=st.integers(1, 9))
+def test_where_blocks_end_does_not_matter(texts, small, tmp_path, data, block_bytes):
+    text = data.draw(texts.filter(bool))
+    (tmp_path / "text.txt").write_bytes(text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_file, "BLOCK_BYTES", block_bytes)
+        small.encode_file(tmp_path / "text.txt", tmp_path / "ids.npy")
+    assert np.load(tmp_path / "ids.npy").tolist() == small.encode(text)
+
+
+def test_each_file_is_a_text_of_its_own_and_gzip_is_unpacked(tmp_path, output):
+    tokenizer = Tokenizer(BYTES | {256: b"ab"}, [(b"a", b"b")], ["<s>"])
+    (tmp_path / "1.txt").write_text("xa")
+    (tmp_path / "2.txt").write_text("")
+    (tmp_path / "3.txt.gz").write_bytes(gzip.compress(b"b<s>") + gzip.compress(b"ab"))
+    paths = [tmp_path / name for name in ("1.txt", "2.txt", "3.txt.gz")]
+    info = tokenizer.encode_file(paths, output, document_separator="<s>")
+    assert np.load(output).tolist() == [*b"xab", 257, 256]
+    assert (info.byte_count, info.document_count) == (8, 1)
+    assert info.source == ("1.txt", "2.txt", "3.txt.gz")
+
+
+def test_many_ids_take_four_bytes(output, text_path):
+    tokenizer = Tokenizer(BYTES | {2**16: END.encode()}, [], [END])
+    info = tokenizer.encode_file(text_path, output)
+    ids = np.load(output)
+    assert (ids.dtype, info.dtype, info.vocab_size) == (np.uint32, "uint32", 2**16 + 1)
+    assert np.count_nonzero(ids == 2**16) == info.document_count == 20
+
+
+def test_progress_counts_the_bytes_of_text(small, corpus, text_path, output, monkeypatch):
+    monkeypatch.setattr(text_file, "BLOCK_BYTES", 1000)
+    seen = []
+    small.encode_file(text_path, output, progress=seen.append)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == len(corpus.encode())
+    assert len(seen) > 3
+
+
+def test_without_a_separator_no_documents_are_counted(output, text_path):
+    assert Tokenizer(BYTES, []).encode_file(text_path, output).document_count == 0
+
+
+# (2 bytes of "é" cut by the end; a bad byte after whole ones; one in a character begun earlier.)
+INVALID = [
+    (b"ab\xc3", 2),
+    (b"abc\xffd", 3),
+    (b"ab\xe7\x8eX", 2),
+    (b"\x80", 0),
+    (b"ab\xed\xa0\x80", 2),
+]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 100])
+@pytest.mark.parametrize(("content", "byte"), INVALID)
+def test_invalid_utf8_is_named_by_file_and_byte(
+    small, tmp_path, output, monkeypatch, content, byte, block_bytes
+):
+    monkeypatch.setattr(text_file, "BLOCK_BYTES", block_bytes)
+    (tmp_path / "bad.txt").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"bad\.txt: not UTF-8 at byte {byte}\b"):
+        small.encode_file(tmp_path / "bad.txt", output)
+    assert not list(output.parent.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.txt", b"", r"no text to encode in .*empty\.txt"),
+        ("cut.gz", gzip.compress(b"some text")[:-9], r"cut\.gz: not a whole gzip file"),
+        ("not.gz", b"some text", r"not\.gz: not a whole gzip file"),
+        (
+            "spoiled.gz",
+            gzip.compress(b"some text")[:12] + b"\xff" * 20,
+            r"spoiled\.gz: not a whole",
+        ),
+    ],
+)
+def test_a_file_without_text_is_refused(small, tmp_path, output, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=reason):
+        small.encode_file(tmp_path / name, output)
+    assert not list(output.parent.iterdir())
+
+
+def test_a_missing_file_is_named(small, tmp_path, text_path, output):
+    with pytest.raises(FileNotFoundError, match=r"none\.txt"):
+        small.encode_file([text_path, tmp_path / "none.txt"], output)
+    with pytest.raises(ValueError, match="no files"):
+        small.encode_file([], output)
+    assert not list(output.parent.iterdir())
+
+
+def test_an_output_of_another_kind_is_refused(small, tmp_path, text_path):
+    with pytest.raises(ValueError, match=r"must end in \.npy, got '.*ids\.bin'"):
+        small.encode_file(text_path, tmp_path / "ids.bin")
+
+
+def test_a_text_is_never_overwritten_by_its_own_sidecar(small, tmp_path, text_path):
+    text = text_path.rename(tmp_path / "train.json")
+    with pytest.raises(ValueError, match="would be overwritten"):
+        small.encode_file(text, tmp_path / "train.npy")
+    assert text.read_bytes()
+
+
+def test_a_separator_that_is_no_special_token_is_refused(small, text_path, output):
+    with pytest.raises(ValueError, match=r"document_separator must be .* got '<s>'"):
+        small.encode_file(text_path, output, document_separator="<s>")
+
+
+@pytest.mark.parametrize("extra", [{"x": object()}, {"x": float("nan")}])
+def test_what_json_can_not_hold_is_refused_at_once(small, text_path, output, extra):
+    with pytest.raises((TypeError, ValueError), match="JSON"):
+        small.encode_file(text_path, output, extra=extra)
+
+
+def test_a_full_disk_leaves_the_old_token_file(small, text_path, output, monkeypatch, full_disk):
+    output.write_bytes(b"old")
+    with pytest.raises(OSError, match="No space left"):
+        small.encode_file(text_path, output)
+    assert [path.read_bytes() for path in output.parent.iterdir()] == [b"old"]
+
+
+def test_a_full_disk_leaves_the_old_tokenizer(small, output, full_disk):
+    output.write_bytes(b"old")
+    with pytest.raises(OSError, match="No space left"):
+        small.save(output)
+    assert [path.read_bytes() for path in output.parent.iterdir()] == [b"old"]
