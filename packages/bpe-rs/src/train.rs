@@ -1,0 +1,175 @@
+//! From files or texts to a vocabulary: counting on all threads, then merging.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use rayon::ThreadPoolBuilder;
+use rayon::iter::{ParallelBridge, ParallelIterator};
+
+use crate::count::PretokenCounts;
+use crate::error::{SpecialTokenError, TrainError};
+use crate::input::Blocks;
+use crate::merge::learn_merges;
+use crate::special::SpecialTokens;
+
+/// Every vocabulary starts with the 256 single bytes.
+const BYTE_TOKENS: usize = 256;
+/// Small enough that two threads share a small file, large enough that cutting costs nothing.
+const BLOCK_BYTES: usize = 1 << 20;
+/// More threads than this never help, and starting many thousands takes a machine down.
+const MAX_THREADS: usize = 256;
+
+/// What training learns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// The bytes of each token, by id: special tokens, the 256 bytes, one token for each merge.
+    pub tokens: Vec<Vec<u8>>,
+    /// The ids of left and right side of each merge, in the order learned.
+    pub merges: Vec<(u32, u32)>,
+}
+
+/// Learns byte-level BPE vocabularies (Sennrich et al. 2016, <https://arxiv.org/abs/1508.07909>;
+/// on bytes, Radford et al. 2019).
+///
+/// Each merge joins the most frequent pair of adjacent tokens; of equally frequent pairs, the one
+/// with the lexicographically greater (left bytes, right bytes). No pretoken crosses a special
+/// token. The number of threads never changes the result.
+#[derive(Clone, Debug)]
+pub struct Trainer {
+    special: SpecialTokens,
+    max_merges: usize,
+    num_threads: usize,
+    block_bytes: usize,
+    interrupt: Arc<AtomicBool>,
+}
+
+impl Trainer {
+    /// A trainer for up to `vocab_size` tokens, which count special tokens, bytes and merges.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::VocabTooSmall`] if special tokens and bytes alone exceed `vocab_size`;
+    /// [`TrainError::SpecialTokens`] for empty, duplicate and one-byte special tokens.
+    pub fn new<S: AsRef<str>>(vocab_size: usize, special_tokens: &[S]) -> Result<Self, TrainError> {
+        let special = SpecialTokens::new(special_tokens)?;
+        if let Some(token) = special.tokens().iter().find(|token| token.len() == 1) {
+            return Err(SpecialTokenError::SingleByte {
+                token: token.clone(),
+            }
+            .into());
+        }
+        Ok(Self {
+            special,
+            max_merges: merge_count(vocab_size, special_tokens.len())?,
+            num_threads: 0,
+            block_bytes: BLOCK_BYTES,
+            interrupt: Arc::default(),
+        })
+    }
+
+    /// Counts on so many threads; 0, as at the start, means one a core.
+    #[must_use]
+    pub fn num_threads(mut self, num_threads: usize) -> Self {
+        self.num_threads = num_threads.min(MAX_THREADS);
+        self
+    }
+
+    /// Another thread that stores true here ends the training with [`TrainError::Interrupted`].
+    pub fn interrupt(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.interrupt)
+    }
+
+    /// Learns from UTF-8 files, each a text of its own; one ending in `.gz` is decompressed.
+    ///
+    /// Memory is bounded by the distinct pretokens, not by the files.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] and [`TrainError::InvalidUtf8`] name the file;
+    /// [`TrainError::NoText`] if there is nothing but special tokens;
+    /// [`TrainError::Threads`], [`TrainError::CountOverflow`], [`TrainError::TooMany`] as they say.
+    pub fn train_files(&self, paths: &[PathBuf]) -> Result<Vocabulary, TrainError> {
+        for path in paths {
+            // All of them first: the last one missing should not be found out after hours.
+            File::open(path).map_err(|source| TrainError::Io {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        self.train(Blocks::new(
+            paths,
+            &self.special,
+            self.block_bytes,
+            &self.interrupt,
+        ))
+    }
+
+    /// Learns from texts in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trainer::train_files`], but for those about files.
+    pub fn train_texts<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vocabulary, TrainError> {
+        self.train(texts.iter().map(|text| Ok(text.as_ref())))
+    }
+
+    fn train<B, I>(&self, blocks: I) -> Result<Vocabulary, TrainError>
+    where
+        B: AsRef<str> + Send,
+        I: Iterator<Item = Result<B, TrainError>> + Send,
+    {
+        let counts = self.count(blocks)?;
+        if counts.is_empty() {
+            return Err(TrainError::NoText);
+        }
+        let (tokens, merges) = learn_merges(counts, self.max_merges, &self.interrupt)?;
+        // Special tokens come first, and move the ids of all others.
+        let special = self.special.tokens();
+        let first_id = u32::try_from(special.len()).unwrap_or(u32::MAX);
+        let shift = |id: u32| id.saturating_add(first_id);
+        Ok(Vocabulary {
+            tokens: special
+                .iter()
+                .map(|token| token.clone().into_bytes())
+                .chain(tokens.iter().map(|token| token.to_vec()))
+                .collect(),
+            merges: merges
+                .iter()
+                .map(|&(left, right)| (shift(left), shift(right)))
+                .collect(),
+        })
+    }
+
+    fn count<B, I>(&self, blocks: I) -> Result<PretokenCounts, TrainError>
+    where
+        B: AsRef<str> + Send,
+        I: Iterator<Item = Result<B, TrainError>> + Send,
+    {
+        let num_threads = self.num_threads;
+        let pool = ThreadPoolBuilder::new().num_threads(num_threads).build();
+        let pool = pool.map_err(|source| TrainError::Threads {
+            num_threads,
+            source,
+        })?;
+        pool.install(|| {
+            blocks
+                .par_bridge()
+                .try_fold(PretokenCounts::default, |mut counts, block| {
+                    counts.update(block?.as_ref(), &self.special)?;
+                    Ok(counts)
+                })
+                .try_reduce(PretokenCounts::default, PretokenCounts::merge)
+        })
+    }
+}
+
+/// How many merges a vocabulary of `vocab_size` leaves to learn.
+fn merge_count(vocab_size: usize, special_tokens: usize) -> Result<usize, TrainError> {
+    let minimum = BYTE_TOKENS + special_tokens;
+    let requested = vocab_size;
+    vocab_size
+        .checked_sub(minimum)
+        .ok_or(TrainError::VocabTooSmall { requested, minimum })
+}
