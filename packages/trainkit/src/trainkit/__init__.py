@@ -1,1 +1,50 @@
-"""Token files, batches, checkpoints, the training loop and decoding."""
+"""Token files, batches, checkpoints, the training loop and decoding: ids in, ids out, no text."""
+
+from trainkit.checkpoint import load_checkpoint, save_checkpoint
+from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
+from trainkit.config import TrainConfig
+from trainkit.data import TokenDataset, get_batch
+from trainkit.evaluate import EvalResult, evaluate
+from trainkit.generate import generate
+from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, WandbLogger
+from trainkit.optimizer import make_optimizer, parameter_groups
+from trainkit.precision import (
+    PRECISIONS,
+    Precision,
+    PrecisionReport,
+    measure_precision,
+    precision_context,
+)
+from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
+from trainkit.token_file import TokenFileInfo
+from trainkit.trainer import Trainer
+
+__all__ = [
+    "PRECISIONS",
+    "CheckpointManager",
+    "CheckpointState",
+    "ConsoleLogger",
+    "EvalResult",
+    "JsonlLogger",
+    "Logger",
+    "Precision",
+    "PrecisionReport",
+    "Sampling",
+    "TokenDataset",
+    "TokenFileInfo",
+    "TrainConfig",
+    "Trainer",
+    "WandbLogger",
+    "evaluate",
+    "generate",
+    "get_batch",
+    "load_checkpoint",
+    "make_optimizer",
+    "measure_precision",
+    "next_token_probs",
+    "parameter_groups",
+    "precision_context",
+    "save_checkpoint",
+    "top_k_filter",
+    "top_p_filter",
+]

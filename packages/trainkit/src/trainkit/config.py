@@ -1,0 +1,117 @@
+"""What a training run is told: one dataclass, every field with its unit and its reason."""
+
+import math
+from dataclasses import dataclass
+
+from trainkit.precision import PRECISIONS, Precision
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Model and data are told elsewhere; the context length is the model's.
+
+    Raises:
+        ValueError: fields that are out of range or contradict each other, by name.
+    """
+
+    max_steps: int = 1_000
+    """Updates of the weights, in all."""
+    batch_size: int = 32
+    """Sequences that one update learns from, each of the model's context length."""
+    gradient_accumulation_steps: int = 1
+    """Parts that a batch is computed in, to save memory; what is learnt does not depend on it."""
+    max_lr: float = 1e-3
+    """Learning rate at the end of warm-up; right for AdamW on models of some 10 M parameters."""
+    min_lr: float = 1e-4
+    """Learning rate from `decay_steps` on; a tenth of `max_lr` is the custom."""
+    warmup_steps: int = 100
+    """Updates of linear warm-up: Adam's second moments mean little before."""
+    decay_steps: int | None = None
+    """Updates until the cosine has come down to `min_lr`; None: `max_steps`."""
+    weight_decay: float = 0.1
+    """AdamW's, times the learning rate at each update; for matrices, not for gains."""
+    beta1: float = 0.9
+    """Decay of the gradients' mean at each update."""
+    beta2: float = 0.95
+    """Decay of the squared gradients' mean; Adam's 0.999 is slow to forget a loss spike."""
+    eps: float = 1e-8
+    """Added to the root of the squared gradients' mean."""
+    max_grad_norm: float = 1.0
+    """Norm that gradients are scaled down to where theirs is greater."""
+    eval_every: int = 500
+    """Updates between evaluations; the last update is always followed by one."""
+    eval_tokens: int | None = None
+    """Tokens of the validation data, from its start, that an evaluation predicts; None: all."""
+    checkpoint_every: int = 500
+    """Updates between checkpoints; the last update is always followed by one."""
+    keep_checkpoints: int = 2
+    """Newest checkpoints that are kept."""
+    log_every: int = 10
+    """Updates between lines of metrics; a loss that is not a number is noticed then."""
+    seed: int = 0
+    """Of the data order and of whatever the model draws in training."""
+    precision: Precision = "fp32"
+    """What matrix products are computed in; `measure_precision` finds the fastest."""
+    compile: bool = False
+    """Whether torch.compile compiles the step: some 20 s once, worth it past some 100 steps."""
+    device: str = "cpu"
+    """Where the model is and the batches go, in torch's words."""
+
+    def __post_init__(self) -> None:
+        for name in _AT_LEAST_ONE:
+            self._require(getattr(self, name) >= 1, name, "at least 1")
+        for name in _AT_LEAST_ZERO:
+            self._require(getattr(self, name) >= 0, name, "at least 0")
+        for name in ("beta1", "beta2"):
+            self._require(0 <= getattr(self, name) < 1, name, "in [0, 1)")
+        for name in ("max_lr", "weight_decay"):
+            self._require(math.isfinite(getattr(self, name)), name, "finite")
+        self._require(self.max_grad_norm > 0, "max_grad_norm", "above 0 (inf clips nothing)")
+        self._require(
+            self.eval_tokens is None or self.eval_tokens >= 1, "eval_tokens", "at least 1 or None"
+        )
+        self._require(self.precision in PRECISIONS, "precision", f"one of {PRECISIONS}")
+        self._check_together()
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Sequences computed at once."""
+        return self.batch_size // self.gradient_accumulation_steps
+
+    @property
+    def schedule_steps(self) -> int:
+        """Updates until the learning rate has come down: `decay_steps`, or `max_steps`."""
+        return self.max_steps if self.decay_steps is None else self.decay_steps
+
+    def _check_together(self) -> None:
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise ValueError(
+                "batch_size must be divisible by gradient_accumulation_steps, got "
+                f"batch_size={self.batch_size} and "
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
+            )
+        if self.min_lr > self.max_lr:
+            raise ValueError(
+                f"min_lr must be at most max_lr, got min_lr={self.min_lr} and max_lr={self.max_lr}"
+            )
+        if self.warmup_steps > self.schedule_steps:
+            raise ValueError(
+                "warmup_steps must be at most decay_steps (max_steps where that is None), got "
+                f"warmup_steps={self.warmup_steps} and {self.schedule_steps}"
+            )
+
+    def _require(self, holds: bool, name: str, requirement: str) -> None:
+        if not holds:
+            raise ValueError(f"{name} must be {requirement}, got {getattr(self, name)!r}")
+
+
+_AT_LEAST_ONE = (
+    "max_steps",
+    "batch_size",
+    "gradient_accumulation_steps",
+    "eval_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "log_every",
+)
+_AT_LEAST_ZERO = ("max_lr", "min_lr", "warmup_steps", "weight_decay", "eps", "seed")

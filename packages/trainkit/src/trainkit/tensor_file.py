@@ -1,0 +1,92 @@
+"""One safetensors file or blob: named tensors, and a JSON description in its metadata.
+
+Format: https://github.com/huggingface/safetensors. No pickle, so that opening a file from a
+stranger runs nothing.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import safetensors.torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+VERSION = 1
+
+Tensors = dict[str, Tensor]
+Description = dict[str, Any]
+
+
+def write_tensors(out: BinaryIO, tensors: Tensors, description: Description, *, kind: str) -> None:
+    """Write `tensors` and `description` to a binary file object.
+
+    The bytes are made in memory first: the library's own `save_file` hides the disk's errors,
+    leaves its staging file behind when killed, and lets nobody but the owner read the result.
+
+    Args:
+        out: where to.
+        tensors: name to tensor, on any device, of any strides; those that share memory are
+            written once for each name.
+        description: anything JSON can hold.
+        kind: name of the format, that `read_tensors` will ask for.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    metadata = {"format": kind, "version": str(VERSION), "description": json.dumps(description)}
+    out.write(safetensors.torch.save(_independent(tensors), metadata))
+
+
+def read_tensors(src: Path | BinaryIO, *, kind: str) -> tuple[Tensors, Description]:
+    """Read what `write_tensors` wrote, onto the CPU.
+
+    Raises:
+        FileNotFoundError: there is no file at the path.
+        ValueError: it is not a whole safetensors file, or not of this `kind` and version.
+    """
+    try:
+        tensors, metadata = _read_path(src) if isinstance(src, Path) else _read_object(src)
+    except SafetensorError as error:
+        raise ValueError(
+            f"{_name(src)} is not a whole safetensors file ({error}); take another checkpoint"
+        ) from error
+    found = metadata.get("format"), metadata.get("version")
+    if found != (kind, str(VERSION)):
+        raise ValueError(
+            f"{_name(src)} must be a {kind} of version {VERSION}, its metadata says "
+            f"{found[0]} of version {found[1]}"
+        )
+    return tensors, json.loads(metadata["description"])
+
+
+def _read_path(path: Path) -> tuple[Tensors, dict[str, str]]:
+    # pread, not mmap: a mapped file that another process truncates would kill this one.
+    with safe_open(path, framework="pt", backend="pread") as file:
+        return file.get_tensors(), file.metadata() or {}
+
+
+def _read_object(src: BinaryIO) -> tuple[Tensors, dict[str, str]]:
+    data = src.read()
+    tensors = safetensors.torch.load(data)
+    # The library gives the metadata of files only. The header is a u64 length and that much JSON.
+    header_end = 8 + int.from_bytes(data[:8], "little")
+    return tensors, json.loads(data[8:header_end]).get("__metadata__", {})
+
+
+def _independent(tensors: Tensors) -> Tensors:
+    """Contiguous tensors that share no memory, as safetensors demands; copied only where needed."""
+    seen: set[int] = set()
+    result: Tensors = {}
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage()
+        is_own = tensor.is_contiguous() and storage.nbytes() == tensor.nbytes
+        is_first = storage.data_ptr() not in seen
+        seen.add(storage.data_ptr())
+        result[name] = tensor.detach() if is_own and is_first else tensor.detach().clone()
+        result[name] = result[name].contiguous()
+    return result
+
+
+def _name(src: Path | BinaryIO) -> str:
+    return str(src) if isinstance(src, Path) else "the file object"
