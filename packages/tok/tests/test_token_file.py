@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -169,6 +171,21 @@ def test_a_full_disk_leaves_the_old_token_file(small, text_path, output, monkeyp
     with pytest.raises(OSError, match="No space left"):
         small.encode_file(text_path, output)
     assert [path.read_bytes() for path in output.parent.iterdir()] == [b"old"]
+
+
+def test_a_killed_run_leaves_the_old_token_file(small, tmp_path, text_path, output):
+    small.save(tmp_path / "tokenizer.json")
+    small.encode_file(text_path, output)
+    old = output.read_bytes(), output.with_suffix(".json").read_bytes()
+    code = (
+        "import os, sys\nfrom tok import Tokenizer\n"
+        "tokenizer = Tokenizer.load(sys.argv[1])\n"
+        "tokenizer.encode_file(sys.argv[2], sys.argv[3], progress=lambda _: os._exit(9))\n"
+    )
+    arguments = [tmp_path / "tokenizer.json", text_path, output]
+    run = subprocess.run([sys.executable, "-c", code, *map(str, arguments)])
+    assert run.returncode == 9
+    assert (output.read_bytes(), output.with_suffix(".json").read_bytes()) == old
 
 
 def test_a_full_disk_leaves_the_old_tokenizer(small, output, full_disk):

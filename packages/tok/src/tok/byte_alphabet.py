@@ -9,9 +9,11 @@ Radford et al. 2019 (the `bytes_to_unicode` of GPT-2's released encoder); Huggin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from itertools import count
 from typing import cast
+
+from tok.vocabulary import Vocabulary
 
 MAX_TOKEN_ID = 2**32 - 1
 
@@ -46,21 +48,17 @@ def unspell(spelling: str) -> bytes:
         ) from None
 
 
-def spell_vocab(
-    vocab: Mapping[int, bytes],
-    merges: Sequence[tuple[bytes, bytes]],
-    special_tokens: Mapping[str, int],
-) -> dict[str, int]:
-    """The vocabulary as files hold it: spelling -> id, by id; special tokens written as they are.
+def spell_tokens(vocabulary: Vocabulary) -> dict[str, int]:
+    """The tokens as files hold them: spelling -> id, by id; special tokens written as they are.
 
     Raises:
         ValueError: a special token looks like another token's spelling.
     """
-    names = {token_id: name for name, token_id in special_tokens.items()}
+    names = {token_id: name for name, token_id in vocabulary.special_tokens.items()}
     # A special token that merging can make too needs both of its spellings, under one id.
-    merged = {left + right for left, right in merges}
+    merged = {left + right for left, right in vocabulary.merges}
     spellings: dict[str, int] = {}
-    for token_id, token in sorted(vocab.items()):
+    for token_id, token in sorted(vocabulary.tokens.items()):
         written = [names[token_id]] if token_id in names else []
         if not written or len(token) == 1 or token in merged:
             written.append(spell(token))
@@ -73,7 +71,7 @@ def spell_vocab(
     return spellings
 
 
-def unspell_vocab(spellings: object, special_tokens: Collection[str]) -> dict[int, bytes]:
+def unspell_tokens(spellings: object, special_tokens: Collection[str]) -> dict[int, bytes]:
     """Reads `{spelling: id}` back.
 
     Raises:
@@ -81,12 +79,12 @@ def unspell_vocab(spellings: object, special_tokens: Collection[str]) -> dict[in
     """
     if not isinstance(spellings, dict):
         raise ValueError(f"the vocabulary must be an object of ids by token, got {spellings!r:.80}")
-    vocab: dict[int, bytes] = {}
+    tokens: dict[int, bytes] = {}
     for spelling, token_id in cast(dict[str, object], spellings).items():
         token = spelling.encode() if spelling in special_tokens else unspell(spelling)
-        if vocab.setdefault(check_token_id(token_id, spelling), token) != token:
+        if tokens.setdefault(check_token_id(token_id, spelling), token) != token:
             raise ValueError(f"token id {token_id} is used twice, the second time by {spelling!r}")
-    return vocab
+    return tokens
 
 
 def check_token_id(token_id: object, spelling: str) -> int:

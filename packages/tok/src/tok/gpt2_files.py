@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from tok.atomic import write_bytes
-from tok.byte_alphabet import spell, spell_vocab, unspell, unspell_vocab
+from tok.byte_alphabet import spell, spell_tokens, unspell, unspell_tokens
 from tok.text_file import naming, read_json, read_text
+from tok.vocabulary import Vocabulary
 
 _HEADER = "#version: 0.2"
 
@@ -16,7 +17,7 @@ _HEADER = "#version: 0.2"
 def read_vocab(path: Path, special_tokens: Collection[str]) -> dict[int, bytes]:
     """Reads `vocab.json`; those of `special_tokens` that it holds are written as they are."""
     with naming(path):
-        return unspell_vocab(read_json(path), special_tokens)
+        return unspell_tokens(read_json(path), special_tokens)
 
 
 def read_merges(path: Path) -> list[tuple[bytes, bytes]]:
@@ -44,15 +45,9 @@ def parse_merge(line: str, where: str) -> tuple[bytes, bytes]:
     return unspell(parts[0]), unspell(parts[1])
 
 
-def write_files(
-    vocab_path: Path,
-    merges_path: Path,
-    *,
-    vocab: Mapping[int, bytes],
-    merges: Sequence[tuple[bytes, bytes]],
-    special_tokens: Mapping[str, int],
-) -> None:
+def write_files(vocab_path: Path, merges_path: Path, vocabulary: Vocabulary) -> None:
     """Writes both files, or neither."""
-    spellings = json.dumps(spell_vocab(vocab, merges, special_tokens), ensure_ascii=False)
-    lines = [_HEADER, *(f"{spell(left)} {spell(right)}" for left, right in merges), ""]
-    write_bytes({vocab_path: spellings.encode(), merges_path: "\n".join(lines).encode()})
+    spellings = json.dumps(spell_tokens(vocabulary), ensure_ascii=False)
+    lines = [f"{spell(left)} {spell(right)}" for left, right in vocabulary.merges]
+    merges = "\n".join([_HEADER, *lines, ""])
+    write_bytes({vocab_path: spellings.encode(), merges_path: merges.encode()})

@@ -2,8 +2,8 @@
 
 Reading refuses whatever would make our ids differ from those of the `tokenizers` library, with the
 reason. Writing gives a file that `tokenizers.Tokenizer.from_file` and `transformers` read to equal
-ids. They number a special token as we do only if the model's vocabulary holds it, so it does. (Their
-decoder takes "<é>" for bytes in the byte alphabet; ours gives the special token.)
+ids. They number a special token as we do only if the model's vocabulary holds it, so it does.
+(Their decoder takes a special token such as "<é>" for bytes in the byte alphabet; ours does not.)
 
 Format: the `tokenizers` library, versions 0.13 to 0.23 (https://github.com/huggingface/tokenizers).
 """
@@ -16,19 +16,12 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from tok.atomic import write_bytes
-from tok.byte_alphabet import check_token_id, spell, spell_vocab, unspell, unspell_vocab
+from tok.byte_alphabet import check_token_id, spell, spell_tokens, unspell, unspell_tokens
 from tok.gpt2_files import parse_merge
 from tok.text_file import naming, read_json
+from tok.vocabulary import Vocabulary
 
 _MISSING = object()
-
-
-class Parts(NamedTuple):
-    """What a `tokenizer.json` holds, in the words of `Tokenizer`'s arguments."""
-
-    vocab: dict[int, bytes]
-    merges: list[tuple[bytes, bytes]]
-    special_tokens: list[str]
 
 
 class _Rule(NamedTuple):
@@ -78,7 +71,7 @@ _TOKEN_RULES = (
 )
 
 
-def read_tokenizer(path: Path) -> Parts:
+def read_tokenizer(path: Path) -> Vocabulary:
     """Reads the vocabulary, the merges and the added tokens, all of which become special tokens.
 
     Raises:
@@ -93,23 +86,17 @@ def read_tokenizer(path: Path) -> Parts:
         _check(file, _FILE_RULES, "the file's")
         spellings, merges = _field(file, "model.vocab"), _field(file, "model.merges")
         added = _read_added_tokens(_field(file, "added_tokens"), spellings)
-        vocab = unspell_vocab(spellings, added)
+        tokens = unspell_tokens(spellings, added)
         for content, token_id in added.items():
-            if vocab.setdefault(token_id, content.encode()) != content.encode():
+            if tokens.setdefault(token_id, content.encode()) != content.encode():
                 raise ValueError(f"added token {content!r} has the id of another token, {token_id}")
-        return Parts(vocab, _read_merges(merges), list(added))
+        return Vocabulary.build(tokens, _read_merges(merges), added)
 
 
-def write_tokenizer(
-    path: Path,
-    *,
-    vocab: Mapping[int, bytes],
-    merges: Sequence[tuple[bytes, bytes]],
-    special_tokens: Mapping[str, int],
-) -> None:
+def write_tokenizer(path: Path, vocabulary: Vocabulary) -> None:
     """Writes `tokenizer.json`; the same tokenizer always gives the same bytes."""
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    by_id = sorted(special_tokens.items(), key=lambda item: item[1])
+    by_id = sorted(vocabulary.special_tokens.items(), key=lambda item: item[1])
     file = {
         "version": "1.0",
         "truncation": None,
@@ -131,8 +118,8 @@ def write_tokenizer(
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": spell_vocab(vocab, merges, special_tokens),
-            "merges": [[spell(left), spell(right)] for left, right in merges],
+            "vocab": spell_tokens(vocabulary),
+            "merges": [[spell(left), spell(right)] for left, right in vocabulary.merges],
         },
     }
     text = json.dumps(file, ensure_ascii=False, separators=(",", ":"))

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 Special = Collection[str] | Literal["all"]
-
-
-def check_names(special_tokens: Iterable[str]) -> list[str]:
-    """Returns the special tokens as a list, if all are fit to be looked for.
-
-    Raises:
-        ValueError: one string in place of several, an empty or lone-surrogate token, one twice.
-    """
-    if isinstance(special_tokens, str):
-        raise ValueError(f"special_tokens must be a list of strings, got {special_tokens!r}")
-    names = list(special_tokens)
-    for position, name in enumerate(names):
-        if not name or name in names[:position]:
-            raise ValueError(f"special tokens must be distinct and not empty, got {names!r:.200}")
-        if any("\ud800" <= character <= "\udfff" for character in name):
-            raise ValueError(f"special token {name!r} holds a lone surrogate, which has no UTF-8")
-    return names
 
 
 def select(

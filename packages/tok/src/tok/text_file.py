@@ -15,7 +15,7 @@ from typing import IO, TypeAlias, cast
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
-BLOCK_BYTES = 2**20
+BLOCK_BYTES = 2**18
 
 
 @contextmanager

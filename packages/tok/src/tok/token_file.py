@@ -162,7 +162,7 @@ class _NpyWriter:
     def __init__(
         self,
         file: BinaryIO,
-        dtype: np.dtype[np.uint16] | np.dtype[np.uint32],
+        dtype: np.dtype[np.uint16 | np.uint32],
         separator_id: int | None,
     ) -> None:
         self.token_count = 0
@@ -173,7 +173,7 @@ class _NpyWriter:
         self._write_header()
 
     def write(self, ids: np.ndarray[Any, np.dtype[np.uint32]]) -> None:
-        self._file.write(ids.astype(self._dtype).tobytes())
+        self._file.write(ids.astype(self._dtype).data)
         self.token_count += ids.size
         if self._separator_id is not None:
             self.document_count += int(np.count_nonzero(ids == self._separator_id))

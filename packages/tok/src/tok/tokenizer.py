@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-from bpe_rs import GPT2_PATTERN, BpeEncoder, EncodeStream, train_bpe
+from bpe_rs import BpeEncoder, EncodeStream, train_bpe
 from numpy.typing import NDArray
 
 from tok import gpt2_files, huggingface, special
 from tok.special import Special
 from tok.text_file import StrPath, naming
 from tok.token_file import encode_file
+from tok.vocabulary import Vocabulary, check_special_tokens
 
 
 class Tokenizer:
@@ -48,22 +46,8 @@ class Tokenizer:
         merges: Sequence[tuple[bytes, bytes]],
         special_tokens: Iterable[str] | None = None,
     ) -> None:
-        self._vocab = dict(vocab)
-        self._merges = [(left, right) for left, right in merges]
-        self._special_tokens = self._place(special.check_names(special_tokens or ()))
-        self._encoder = BpeEncoder(self._vocab, self._merges, self._special_tokens)
-
-    def _place(self, names: list[str]) -> dict[str, int]:
-        """Finds the special tokens' ids; appends those that have none."""
-        wanted = {name.encode() for name in names}
-        ids = {token: token_id for token_id, token in self._vocab.items() if token in wanted}
-        following = max(self._vocab, default=-1) + 1
-        for name in names:
-            if name.encode() not in ids:
-                ids[name.encode()] = following
-                self._vocab[following] = name.encode()
-                following += 1
-        return {name: ids[name.encode()] for name in names}
+        self._vocabulary = Vocabulary.build(vocab, merges, special_tokens or ())
+        self._encoder = BpeEncoder(*self._content)
 
     # Making one, and keeping it
 
@@ -88,8 +72,9 @@ class Tokenizer:
             FileNotFoundError: there is no such file.
             ValueError: invalid UTF-8, nothing to learn from, `vocab_size` too small.
         """
-        names = special.check_names(special_tokens)
-        return cls(*train_bpe(input_path, vocab_size, names, num_threads=num_threads), names)
+        names = check_special_tokens(special_tokens)
+        vocab, merges = train_bpe(input_path, vocab_size, names, num_threads=num_threads)
+        return cls(vocab, merges, names)
 
     @classmethod
     def from_files(
@@ -104,7 +89,7 @@ class Tokenizer:
             FileNotFoundError: one of them does not exist.
             ValueError: one is malformed, or the two do not belong together.
         """
-        names = special.check_names(special_tokens or ())
+        names = check_special_tokens(special_tokens or ())
         vocab = gpt2_files.read_vocab(Path(vocab_path), names)
         merges = gpt2_files.read_merges(Path(merges_path))
         with naming(Path(merges_path)):
@@ -112,7 +97,7 @@ class Tokenizer:
 
     def save_files(self, vocab_path: StrPath, merges_path: StrPath) -> None:
         """Writes GPT-2's two files. Special tokens are in the first, but not marked as such."""
-        gpt2_files.write_files(Path(vocab_path), Path(merges_path), **self._parts)
+        gpt2_files.write_files(Path(vocab_path), Path(merges_path), self._vocabulary)
 
     @classmethod
     def from_huggingface(cls, path: StrPath) -> Self:
@@ -122,9 +107,9 @@ class Tokenizer:
             FileNotFoundError: there is no such file.
             ValueError: not such a file, or one that can't be reproduced exactly: says why.
         """
-        parts = huggingface.read_tokenizer(Path(path))
+        content = huggingface.read_tokenizer(Path(path))
         with naming(Path(path)):
-            return cls(*parts)
+            return cls(content.tokens, content.merges, content.special_tokens)
 
     def to_huggingface(self, path: StrPath) -> None:
         """Writes a `tokenizer.json` that `tokenizers` and `transformers` read to equal ids.
@@ -132,7 +117,7 @@ class Tokenizer:
         Raises:
             ValueError: a special token reads like another token does in that format.
         """
-        huggingface.write_tokenizer(Path(path), **self._parts)
+        huggingface.write_tokenizer(Path(path), self._vocabulary)
 
     @classmethod
     def load(cls, path: StrPath) -> Self:
@@ -169,13 +154,13 @@ class Tokenizer:
         """
         allowed = special.select(
             text,
-            self._special_tokens,
+            self._vocabulary.special_tokens,
             allowed_special=allowed_special,
             disallowed_special=disallowed_special,
         )
         return self._encoder.encode(text, allowed)
 
-    def encode_to_numpy(self, text: str) -> NDArray[np.uint16] | NDArray[np.uint32]:
+    def encode_to_numpy(self, text: str) -> NDArray[np.uint16 | np.uint32]:
         """Turns a text into an array `(tokens,)` of `dtype`, all special tokens recognised."""
         return self._encoder.encode_to_numpy(text).astype(self.dtype, copy=False)
 
@@ -239,14 +224,15 @@ class Tokenizer:
             yield text
 
     def _tokens(self, ids: Iterable[int]) -> Iterator[bytes]:
-        # Arrays and tensors yield their own scalars, ten times slower than ints.
+        tokens = self._vocabulary.tokens
+        # Arrays and tensors yield scalars of their own, which are slow and, in torch, no keys.
         to_list = getattr(ids, "tolist", None)
         for token_id in to_list() if to_list else ids:
             try:
-                yield self._vocab[token_id]
+                yield tokens[token_id]
             except KeyError:
                 raise KeyError(
-                    f"token id {token_id} is not in the vocabulary of {len(self)} tokens"
+                    f"token id {token_id} is not in the vocabulary of {len(tokens)} tokens"
                 ) from None
 
     # What it is
@@ -254,71 +240,61 @@ class Tokenizer:
     @property
     def vocab(self) -> Mapping[int, bytes]:
         """Id -> bytes, special tokens included; a view that can't be changed."""
-        return MappingProxyType(self._vocab)
+        return MappingProxyType(self._vocabulary.tokens)
 
     @property
     def merges(self) -> list[tuple[bytes, bytes]]:
         """The merges in the order they were learned; a copy."""
-        return list(self._merges)
+        return list(self._vocabulary.merges)
 
     @property
     def special_tokens(self) -> dict[str, int]:
         """The special tokens that `encode` recognises, with their ids; a copy."""
-        return dict(self._special_tokens)
+        return dict(self._vocabulary.special_tokens)
 
     @property
     def vocab_size(self) -> int:
         """The number of tokens, special ones included. Ids with gaps go beyond: `max_token_id`."""
-        return len(self._vocab)
-
-    @cached_property
-    def max_token_id(self) -> int:
-        """The highest id; a model's embedding needs one row more than that."""
-        return max(self._vocab)
+        return len(self._vocabulary.tokens)
 
     @property
-    def dtype(self) -> np.dtype[np.uint16] | np.dtype[np.uint32]:
-        """The smallest of uint16 and uint32 that holds every id."""
+    def max_token_id(self) -> int:
+        """The highest id; a model's embedding needs one row more than that."""
+        return self._vocabulary.max_token_id
+
+    @property
+    def dtype(self) -> np.dtype[np.uint16 | np.uint32]:
+        """The smaller of uint16 and uint32 that holds every id."""
         return np.dtype(np.uint16) if self.max_token_id < 2**16 else np.dtype(np.uint32)
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of pattern, vocabulary, merges and special tokens.
 
-        Equal for tokenizers that give equal ids; token files carry it, so that no one trains on
-        ids of another tokenizer.
+        Token files carry it, so that no one trains on ids of another tokenizer.
         """
-        content = [
-            GPT2_PATTERN,
-            [[token_id, token.hex()] for token_id, token in sorted(self._vocab.items())],
-            [[left.hex(), right.hex()] for left, right in self._merges],
-            sorted(self._special_tokens.items()),
-        ]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return self._vocabulary.fingerprint
 
     @property
-    def _parts(self) -> dict[str, Any]:
-        """The keyword arguments of the functions that write files."""
-        return {
-            "vocab": self._vocab,
-            "merges": self._merges,
-            "special_tokens": self._special_tokens,
-        }
+    def _content(self) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]], dict[str, int]]:
+        return self._vocabulary.tokens, self._vocabulary.merges, self._vocabulary.special_tokens
 
     def __len__(self) -> int:
         return self.vocab_size
 
     def __eq__(self, other: object) -> bool:
-        return self._parts == other._parts if isinstance(other, Tokenizer) else NotImplemented
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return self._vocabulary == other._vocabulary
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
 
     def __repr__(self) -> str:
         return (
-            f"Tokenizer(vocab_size={self.vocab_size}, merges={len(self._merges)}, "
-            f"special_tokens={self._special_tokens})"
+            f"Tokenizer(vocab_size={self.vocab_size}, merges={len(self._vocabulary.merges)}, "
+            f"special_tokens={self._vocabulary.special_tokens})"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._vocab, self._merges, list(self._special_tokens))
+        return type(self), self._content

@@ -1,0 +1,78 @@
+"""What a tokenizer is, apart from what it does: the content that files hold and hashes are of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from bpe_rs import GPT2_PATTERN
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens by id, merges in the order they were learned, ids of the special tokens."""
+
+    tokens: dict[int, bytes]
+    merges: list[tuple[bytes, bytes]]
+    special_tokens: dict[str, int]
+
+    @classmethod
+    def build(
+        cls,
+        tokens: Mapping[int, bytes],
+        merges: Iterable[Sequence[bytes]],
+        special_tokens: Iterable[str],
+    ) -> Self:
+        """Finds the special tokens' ids; appends those without one, from the highest id + 1 on.
+
+        Raises:
+            ValueError: a special token is empty, stands twice or has no UTF-8.
+        """
+        names = check_special_tokens(special_tokens)
+        wanted = {name.encode() for name in names}
+        ids = {token: token_id for token_id, token in tokens.items() if token in wanted}
+        following = max(tokens, default=-1) + 1
+        appended = [name.encode() for name in names if name.encode() not in ids]
+        ids |= {token: following + position for position, token in enumerate(appended)}
+        return cls(
+            tokens=dict(tokens) | {ids[token]: token for token in appended},
+            merges=[(left, right) for left, right in merges],
+            special_tokens={name: ids[name.encode()] for name in names},
+        )
+
+    @cached_property
+    def max_token_id(self) -> int:
+        """The highest id."""
+        return max(self.tokens)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of pattern, tokens, merges and special tokens."""
+        content = [
+            GPT2_PATTERN,
+            [[token_id, token.hex()] for token_id, token in sorted(self.tokens.items())],
+            [[left.hex(), right.hex()] for left, right in self.merges],
+            sorted(self.special_tokens.items()),
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def check_special_tokens(special_tokens: Iterable[str]) -> list[str]:
+    """Returns the special tokens as a list, if all are fit to be looked for.
+
+    Raises:
+        ValueError: one string in place of several, an empty or lone-surrogate token, one twice.
+    """
+    if isinstance(special_tokens, str):
+        raise ValueError(f"special_tokens must be a list of strings, got {special_tokens!r}")
+    names = list(special_tokens)
+    if "" in names or len(set(names)) < len(names):
+        raise ValueError(f"special tokens must be distinct and not empty, got {names!r:.200}")
+    for name in names:
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise ValueError(f"special token {name!r} holds a lone surrogate, which has no UTF-8")
+    return names
