@@ -1,7 +1,7 @@
 """Keys and values of the tokens so far, so that the next token needs no second look at them."""
 
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -92,7 +92,7 @@ class KVCache:
         *,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
-    ) -> Self:
+    ) -> "KVCache":
         """A cache for `model`, a `TransformerLM`, on its device and in its dtype unless given."""
         weight = next(model.parameters())
         return cls(

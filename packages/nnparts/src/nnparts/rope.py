@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -59,7 +58,9 @@ class RotaryPositionalEmbedding(torch.nn.Module):
         self.register_buffer("cos", angles.cos().float().to(device), persistent=False)
         self.register_buffer("sin", angles.sin().float().to(device), persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(
+        self, fn: Callable[[Tensor], Tensor], recurse: bool = True
+    ) -> "RotaryPositionalEmbedding":
         """Follow the model to another device, but not to another dtype.
 
         `.to()`, `.half()` and `.to_empty()` all come through here. Torch's own way would let the

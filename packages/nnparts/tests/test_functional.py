@@ -1,0 +1,196 @@
+"""The operations against torch's, forward and backward (parity), and at their edges (property)."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nnparts import functional
+from torch.nn import functional as torch_functional
+
+SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)
+SEEDS = st.integers(0, 2**31)
+
+
+def draw(*shape, seed=0, dtype=torch.float64, scale=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    x = (torch.randn(*shape, generator=generator, dtype=torch.float64) * scale).to(dtype)
+    return x.requires_grad_()
+
+
+def assert_same_forward_and_backward(ours, theirs, *inputs):
+    """Both give the same values, and the same gradients of a random projection of them."""
+    our_value, their_value = ours(*inputs), theirs(*inputs)
+    torch.testing.assert_close(our_value, their_value)
+    weights = torch.randn(their_value.shape, dtype=their_value.dtype)
+    our_grads = torch.autograd.grad(our_value, inputs, weights)
+    their_grads = torch.autograd.grad(their_value, inputs, weights)
+    for our_grad, their_grad in zip(our_grads, their_grads, strict=True):
+        torch.testing.assert_close(our_grad, their_grad)
+
+
+@given(SHAPES, SEEDS, st.sampled_from([torch.float32, torch.float64]), st.data())
+@settings(max_examples=40, deadline=None)
+def test_softmax_is_torchs(shape, seed, dtype, data):
+    dim = data.draw(st.integers(-len(shape), len(shape) - 1))
+    x = draw(*shape, seed=seed, dtype=dtype, scale=10)
+    assert_same_forward_and_backward(
+        lambda x: functional.softmax(x, dim), lambda x: torch.softmax(x, dim), x
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_softmax_of_low_precision_is_rounded_once(dtype):
+    x = draw(64, 500, dtype=dtype, scale=5).detach()
+    assert torch.equal(functional.softmax(x, -1), functional.softmax(x.float(), -1).to(dtype))
+
+
+@pytest.mark.parametrize("offset", [-1e4, 1e4])
+def test_softmax_does_not_overflow(offset):
+    x = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
+    torch.testing.assert_close(functional.softmax(x + offset, 0), torch.softmax(x, 0))
+
+
+def test_softmax_of_nothing_is_nothing_and_of_minus_infinities_is_nan():
+    assert functional.softmax(torch.empty(2, 0), -1).shape == (2, 0)
+    assert functional.softmax(torch.full((3,), -math.inf), 0).isnan().all()
+
+
+def test_softmax_has_second_derivatives():
+    assert torch.autograd.gradgradcheck(lambda x: functional.softmax(x, -1), draw(2, 3))
+
+
+@given(SHAPES, SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_silu_is_torchs(shape, seed):
+    x = draw(*shape, seed=seed, scale=4)
+    assert_same_forward_and_backward(functional.silu, torch_functional.silu, x)
+
+
+@given(SHAPES, SEEDS)
+@settings(max_examples=20, deadline=None)
+def test_rms_norm_is_torchs(shape, seed):
+    x, weight = draw(*shape, seed=seed), draw(shape[-1], seed=seed + 1)
+    assert_same_forward_and_backward(
+        lambda x, weight: functional.rms_norm(x, weight, 1e-3),
+        lambda x, weight: torch_functional.rms_norm(x, shape[-1:], weight, 1e-3),
+        x,
+        weight,
+    )
+
+
+def test_rms_norm_of_low_precision_sums_in_fp32():
+    # In fp16 the squares alone, 1e6, would be infinite.
+    x = torch.full((2, 4096), 1000.0, dtype=torch.float16)
+    result = functional.rms_norm(x, torch.ones(4096, dtype=torch.float16))
+    assert result.dtype == torch.float16
+    assert torch.equal(result, torch.ones_like(x))
+
+
+@given(
+    leading=st.lists(st.integers(1, 3), max_size=3),
+    queries=st.integers(1, 5),
+    keys=st.integers(1, 5),
+    seed=SEEDS,
+    masked=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_attention_is_torchs(leading, queries, keys, seed, masked):
+    query = draw(*leading, queries, 4, seed=seed)
+    key = draw(*leading, keys, 4, seed=seed + 1)
+    value = draw(*leading, keys, 3, seed=seed + 2)
+    mask = None
+    if masked:
+        mask = torch.rand(*leading, queries, keys) < 0.5
+        mask[..., 0] = True  # a row that is all hidden has a test of its own
+    assert_same_forward_and_backward(
+        lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, mask),
+        lambda q, k, v: torch_functional.scaled_dot_product_attention(q, k, v, mask),
+        query,
+        key,
+        value,
+    )
+
+
+def test_attention_gradients_are_right():
+    mask = functional.causal_mask(3, 3)
+    assert torch.autograd.gradcheck(
+        lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, mask),
+        (draw(2, 3, 4, seed=1), draw(2, 3, 4, seed=2), draw(2, 3, 2, seed=3)),
+    )
+
+
+def test_a_query_that_may_look_nowhere_gives_nan_and_leaves_the_others_alone():
+    mask = torch.tensor([[False, False], [True, False]])
+    value = torch.tensor([[1.0], [2.0]])
+    seen = functional.scaled_dot_product_attention(torch.ones(2, 2), torch.ones(2, 2), value, mask)
+    assert seen[0].isnan().all()
+    assert seen[1] == 1.0
+
+
+def test_attention_leaves_its_arguments_alone():
+    query, mask = torch.ones(2, 2), functional.causal_mask(2, 2)
+    before = query.clone(), mask.clone()
+    functional.scaled_dot_product_attention(query, query, query, mask)
+    assert torch.equal(query, before[0])
+    assert torch.equal(mask, before[1])
+
+
+def test_causal_mask_lines_up_the_last_query_with_the_last_key():
+    expected = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1]], dtype=torch.bool)
+    assert torch.equal(functional.causal_mask(2, 4), expected)
+
+
+@given(leading=st.lists(st.integers(1, 3), max_size=3), vocab_size=st.integers(1, 6), seed=SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_cross_entropy_is_torchs(leading, vocab_size, seed):
+    logits = draw(*leading, vocab_size, seed=seed, scale=5)
+    targets = torch.randint(vocab_size, leading, generator=torch.Generator().manual_seed(seed))
+    assert_same_forward_and_backward(
+        lambda logits: functional.cross_entropy(logits, targets),
+        lambda logits: torch_functional.cross_entropy(
+            logits.reshape(-1, vocab_size), targets.flatten()
+        ),
+        logits,
+    )
+
+
+def test_cross_entropy_gradient_is_right():
+    targets = torch.tensor([[0, 2], [1, 1]])
+    assert torch.autograd.gradcheck(
+        lambda logits: functional.cross_entropy(logits, targets), draw(2, 2, 3)
+    )
+
+
+@pytest.mark.parametrize("offset", [-1e4, 1e4])
+def test_cross_entropy_keeps_its_digits_far_from_zero(offset):
+    logits = torch.tensor([[0.0, 1.0, 2.0]])
+    targets = torch.tensor([2])
+    theirs = torch_functional.cross_entropy(logits, targets)
+    torch.testing.assert_close(functional.cross_entropy(logits + offset, targets), theirs)
+
+
+def test_cross_entropy_of_an_improbable_target_is_finite():
+    loss = functional.cross_entropy(torch.tensor([[1e4, 0.0]]), torch.tensor([1]))
+    assert loss == 1e4
+
+
+def test_cross_entropy_of_bf16_logits_is_an_fp32_loss():
+    logits = draw(16, 300, dtype=torch.bfloat16)
+    targets = torch.arange(16)
+    loss = functional.cross_entropy(logits, targets)
+    theirs = torch_functional.cross_entropy(logits.float(), targets)
+    torch.testing.assert_close(loss, theirs)
+    assert torch.autograd.grad(loss, logits)[0].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("target", [-1, 3, -100])
+def test_cross_entropy_names_a_target_outside_the_vocabulary(target):
+    with pytest.raises(IndexError, match=rf"targets must lie in \[0, 3\), got {target}"):
+        functional.cross_entropy(torch.zeros(2, 3), torch.tensor([0, target]))
+
+
+def test_cross_entropy_refuses_targets_of_another_shape():
+    with pytest.raises(ValueError, match=r"targets must be shaped .* \(2, 5\), got \(10,\)"):
+        functional.cross_entropy(torch.zeros(2, 5, 3), torch.zeros(10, dtype=torch.long))

@@ -1,0 +1,162 @@
+"""The whole model: its names (golden), what it promises (property), where it runs (table)."""
+
+import itertools
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nnparts import TransformerConfig, TransformerLM, functional
+
+CONFIG = TransformerConfig(
+    vocab_size=50, context_length=12, d_model=16, num_layers=2, num_heads=2, d_ff=32
+)
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+# The names and shapes of the Stanford CS336 reference checkpoint, assignment 1, at this size.
+LAYER_SHAPES = {
+    "attn.q_proj.weight": (16, 16),
+    "attn.k_proj.weight": (16, 16),
+    "attn.v_proj.weight": (16, 16),
+    "attn.output_proj.weight": (16, 16),
+    "ln1.weight": (16,),
+    "ffn.w1.weight": (32, 16),
+    "ffn.w2.weight": (16, 32),
+    "ffn.w3.weight": (32, 16),
+    "ln2.weight": (16,),
+}
+STATE_SHAPES = {
+    "token_embeddings.weight": (50, 16),
+    **{f"layers.{i}.{name}": shape for i in range(2) for name, shape in LAYER_SHAPES.items()},
+    "ln_final.weight": (16,),
+    "lm_head.weight": (50, 16),
+}
+
+
+def make(seed=0, **options):
+    return TransformerLM(CONFIG, generator=torch.Generator().manual_seed(seed), **options)
+
+
+def some_ids(*shape, seed=1):
+    return torch.randint(50, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_weights_go_by_the_reference_names():
+    assert {name: tuple(w.shape) for name, w in make().state_dict().items()} == STATE_SHAPES
+
+
+def test_a_state_dict_loads_strictly_and_brings_the_model_back():
+    ours, other = make(0), make(1)
+    other.load_state_dict(ours.state_dict(), strict=True)
+    assert torch.equal(ours(some_ids(2, 12)), other(some_ids(2, 12)))
+
+
+def test_a_seed_decides_the_model():
+    assert torch.equal(make(0)(some_ids(1, 5)), make(0)(some_ids(1, 5)))
+    assert not torch.equal(make(0)(some_ids(1, 5)), make(1)(some_ids(1, 5)))
+
+
+@pytest.mark.parametrize("leading", [(), (3,), (2, 2), (0,), (2, 0)])
+@pytest.mark.parametrize("seq", [0, 1, 12])
+def test_leading_dimensions_are_a_batch(leading, seq):
+    model, token_ids = make(dtype=torch.float64), some_ids(*leading, seq)
+    logits = model(token_ids)
+    assert logits.shape == (*leading, seq, 50)
+    for row in itertools.product(*map(range, leading)):
+        torch.testing.assert_close(model(token_ids[row]), logits[row])
+
+
+@given(st.integers(1, 11), st.integers(0, 2**31))
+@settings(max_examples=10, deadline=None)
+def test_future_tokens_do_not_change_past_logits(cut, seed):
+    model, token_ids = make(dtype=torch.float64), some_ids(1, 12)
+    changed = token_ids.clone()
+    changed[:, cut:] = (changed[:, cut:] + 1 + some_ids(1, 12 - cut, seed=seed) % 49) % 50
+    before, after = model(token_ids), model(changed)
+    torch.testing.assert_close(after[:, :cut], before[:, :cut], atol=1e-12, rtol=1e-12)
+    assert not torch.allclose(after[:, cut:], before[:, cut:], atol=1e-3)
+
+
+def test_every_weight_gets_a_gradient():
+    model = make()
+    functional.cross_entropy(model(some_ids(2, 12)), some_ids(2, 12, seed=2)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_it_refuses_a_prompt_longer_than_the_context():
+    with pytest.raises(ValueError, match="longer than the context: 0 cached and 13 new tokens"):
+        make()(some_ids(1, 13))
+
+
+@pytest.mark.parametrize("token_id", [-1, 50])
+def test_it_names_an_id_outside_the_vocabulary(token_id):
+    with pytest.raises(IndexError, match=rf"in \[0, 50\), got {token_id}"):
+        make()(torch.tensor([[3, token_id]]))
+
+
+def test_a_model_in_bf16_is_near_the_one_in_fp32():
+    narrow = make(dtype=torch.bfloat16)
+    logits = narrow(some_ids(2, 12))
+    assert logits.dtype == torch.bfloat16
+    # bf16 has 8 significant bits; the logits are of size 1.
+    torch.testing.assert_close(logits.float(), make()(some_ids(2, 12)), atol=6e-2, rtol=0)
+    functional.cross_entropy(logits, some_ids(2, 12)).backward()
+    assert narrow.lm_head.weight.grad.isfinite().all()
+
+
+def test_training_under_autocast_is_near_training_without():
+    def loss_and_grad(enabled):
+        model = make()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = functional.cross_entropy(model(some_ids(2, 12)), some_ids(2, 12, seed=2))
+        loss.backward()
+        assert loss.dtype == torch.float32
+        return loss.item(), model.layers[0].attn.q_proj.weight.grad
+
+    (loss, grad), (exact_loss, exact_grad) = loss_and_grad(True), loss_and_grad(False)
+    assert loss == pytest.approx(exact_loss, rel=1e-2)
+    assert (grad - exact_grad).norm() < 5e-2 * exact_grad.norm()
+
+
+def test_a_model_made_on_meta_comes_to_life_from_a_state_dict():
+    ours = make()
+    late = TransformerLM(CONFIG, device="meta")
+    assert {parameter.device.type for parameter in late.parameters()} == {"meta"}
+    assert late(some_ids(2, 12).to("meta")).shape == (2, 12, 50)
+    late.to_empty(device="cpu").load_state_dict(ours.state_dict())
+    assert torch.equal(late(some_ids(2, 12)), ours(some_ids(2, 12)))
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_fp32_logits_are_those_of_fp64_on_every_device(device):
+    exact = make(dtype=torch.float64)(some_ids(2, 12))
+    logits = make(device=device)(some_ids(2, 12).to(device))
+    torch.testing.assert_close(logits.cpu().double(), exact, atol=1e-5, rtol=1e-5)
+
+
+def test_it_compiles_without_a_graph_break():
+    # In a process of its own: there, no import hook checks types inside the graph.
+    program = """
+        import torch
+        from nnparts import TransformerConfig, TransformerLM, functional
+
+        model = TransformerLM(TransformerConfig(50, 12, 16, 1, 2))
+        ids = torch.randint(50, (2, 12))
+
+        def loss(ids):
+            return functional.cross_entropy(model(ids[:, :-1]), ids[:, 1:])
+
+        def grads(value):
+            return torch.autograd.grad(value, list(model.parameters()))
+
+        compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(ids), loss(ids))
+        torch.testing.assert_close(grads(compiled(ids)), grads(loss(ids)))
+    """
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
