@@ -1,0 +1,117 @@
+"""clip_grad_norm_: against torch's (parity), and what clipping promises (property)."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optimkit import clip_grad_norm_
+
+SIZES = st.lists(st.integers(0, 20), min_size=1, max_size=5)
+LIMITS = st.floats(1e-3, 1e3)
+
+
+def parameters(sizes, seed=0, scale=1.0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [torch.nn.Parameter(torch.zeros(size, dtype=dtype)) for size in sizes]
+    for parameter in drawn:
+        noise = torch.randn(parameter.shape, generator=generator) * scale
+        parameter.grad = noise.to(dtype)
+    return drawn
+
+
+def grads_of(parameters):
+    return torch.cat([parameter.grad.flatten() for parameter in parameters])
+
+
+@given(SIZES, LIMITS, st.floats(1e-3, 1e3), st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_clipping_is_torchs(sizes, max_norm, scale, seed):
+    ours, theirs = (parameters(sizes, seed, scale) for _ in range(2))
+    our_norm = clip_grad_norm_(ours, max_norm)
+    their_norm = torch.nn.utils.clip_grad_norm_(theirs, max_norm)
+    torch.testing.assert_close(our_norm, their_norm)
+    torch.testing.assert_close(grads_of(ours), grads_of(theirs))
+
+
+@given(SIZES, LIMITS, st.floats(1e-3, 1e3), st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_the_norm_is_within_the_limit_and_clipping_twice_is_clipping_once(
+    sizes, max_norm, scale, seed
+):
+    clipped = parameters(sizes, seed, scale)
+    norm_before = clip_grad_norm_(clipped, max_norm)
+    once = grads_of(clipped).clone()
+    assert once.double().norm() <= max_norm * (1 + 1e-6)  # fp32 rounding
+    if norm_before <= max_norm - 1e-3:
+        assert torch.equal(once, grads_of(parameters(sizes, seed, scale)))
+    clip_grad_norm_(clipped, max_norm)
+    # eps alone shrinks them again: by eps / norm, which is at most 1e-6 / 1e-3.
+    torch.testing.assert_close(grads_of(clipped), once, rtol=1.1e-6 / max_norm + 1e-6, atol=0)
+
+
+def test_the_direction_stays_and_the_norm_before_is_returned():
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([3.0, 4.0])
+    assert clip_grad_norm_(weight, 1.0) == 5.0
+    torch.testing.assert_close(weight.grad, torch.tensor([0.6, 0.8]))
+
+
+def test_frozen_parameters_are_skipped_and_an_iterator_will_do():
+    moving, frozen = parameters([4]), torch.nn.Parameter(torch.zeros(4))
+    expected = grads_of(moving).norm()
+    norm = clip_grad_norm_(iter([frozen, *moving]), 1e-2)
+    torch.testing.assert_close(norm, expected)
+    assert frozen.grad is None
+
+
+def test_without_any_gradient_the_norm_is_zero():
+    assert clip_grad_norm_([], 1.0) == 0
+    assert clip_grad_norm_([torch.nn.Parameter(torch.zeros(3))], 1.0) == 0
+
+
+def test_zero_gradients_stay_zero():
+    weight = torch.nn.Parameter(torch.zeros(3))
+    weight.grad = torch.zeros(3)
+    for limit in (0.0, 1.0):
+        assert clip_grad_norm_([weight], limit) == 0
+        assert torch.equal(weight.grad, torch.zeros(3))
+
+
+def test_an_infinite_limit_only_measures():
+    clipped = parameters([5, 6], scale=1e3)
+    before = grads_of(clipped).clone()
+    torch.testing.assert_close(clip_grad_norm_(clipped, math.inf), before.norm())
+    assert torch.equal(grads_of(clipped), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_low_precision_gradients_are_summed_in_fp32(dtype):
+    # The norm, 2e5, is beyond fp16; so are the squares.
+    clipped = parameters([40_000, 1], scale=1e3, dtype=dtype)
+    expected = grads_of(clipped).float().norm()
+    norm = clip_grad_norm_(clipped, 10.0)
+    torch.testing.assert_close(norm, expected)
+    assert grads_of(clipped).dtype == dtype
+    assert grads_of(clipped).float().norm().item() == pytest.approx(10, rel=1e-2)
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+def test_a_gradient_that_is_not_finite_shows_in_the_norm(bad):
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([bad, 1.0])
+    assert not clip_grad_norm_([weight], 1.0).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("max_norm", "eps", "message"),
+    [
+        (-1.0, 1e-6, "max_norm must not be negative, got max_norm=-1.0"),
+        (math.nan, 1e-6, "max_norm must not be negative, got max_norm=nan"),
+        (1.0, 0.0, "eps must be positive, got eps=0.0"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(max_norm, eps, message):
+    with pytest.raises(ValueError, match=message):
+        clip_grad_norm_(parameters([3]), max_norm, eps=eps)
