@@ -58,6 +58,14 @@ def test_a_directory_is_no_file_to_replace(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
+def test_one_path_can_not_hold_two_files(tmp_path):
+    with (
+        pytest.raises(ValueError, match="a path of its own"),
+        replacing(tmp_path / "a", tmp_path / "." / "a"),
+    ):
+        raise AssertionError("one of them would be lost")
+
+
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real" / "a")
@@ -83,7 +91,7 @@ def test_a_write_that_the_system_cuts_short_leaves_the_old_file(old_file):
         "from tok.atomic import write_bytes\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "write_bytes({pathlib.Path(sys.argv[1]): bytes(5000)})\n"
+        "write_bytes((pathlib.Path(sys.argv[1]), bytes(5000)))\n"
     )
     run = subprocess.run([sys.executable, "-c", code, str(old_file)], capture_output=True)
     assert b"File too large" in run.stderr

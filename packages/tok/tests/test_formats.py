@@ -21,7 +21,7 @@ def path(tmp_path):
 def file(small, path):
     """The small tokenizer's file, as an object to be spoiled."""
     small.save(path)
-    return json.loads(path.read_text())
+    return json.loads(path.read_bytes())
 
 
 def load(path, file):
@@ -166,6 +166,13 @@ def test_what_could_not_be_reproduced_is_refused_with_file_and_reason(
     with pytest.raises(ValueError, match=r"tokenizer\.json: ") as error:
         load(path, file)
     assert reason in str(error.value)
+
+
+def test_an_added_token_with_the_id_of_another_is_refused(path, file):
+    file["model"]["vocab"]["new"] = 401  # 401 tokens, so `tokenizers` too gives "<t>" id 401
+    file["added_tokens"] = [TOKEN | {"id": 401}]
+    with pytest.raises(ValueError, match=r"'<t>' has the id of another token, 401"):
+        load(path, file)
 
 
 @pytest.mark.parametrize("field", ["vocab", "merges"])

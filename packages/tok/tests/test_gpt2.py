@@ -1,4 +1,4 @@
-"""GPT-2's vocabulary. Parity: tiktoken on all shared corpora, `tokenizers` on a part of each."""
+"""GPT-2's vocabulary. Parity: tiktoken on all shared corpora, Hugging Face on a part of each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiktoken
 import tokenizers
+import transformers
 from tok import GPT2_PATTERN, Tokenizer
 
 END = "<|endoftext|>"
@@ -48,6 +49,13 @@ def test_ids_are_those_of_tokenizers(gpt2, shared_data, corpus, tmp_path):
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     text = next(documents(shared_data / corpus, 500_000))[:1_000_000]
     assert gpt2.encode(text) == theirs.encode(text).ids
+
+
+def test_ids_are_those_of_transformers(gpt2, shared_data, tmp_path):
+    gpt2.save(tmp_path / "tokenizer.json")
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_file=str(tmp_path / "tokenizer.json"))
+    text = (shared_data / "tales-valid.txt").read_text()[:100_000] + END
+    assert gpt2.encode(text) == theirs.encode(text)
 
 
 def test_the_published_tokenizer_json_is_the_two_files(gpt2, shared_data):

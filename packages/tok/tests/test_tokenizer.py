@@ -130,6 +130,7 @@ def test_the_arguments_stay_as_they_were():
         (BYTES, [], [""], "not empty"),
         (BYTES, [], ["<s>", "<s>"], "distinct"),
         (BYTES, [], "<s>", "list of strings"),
+        (BYTES, [], {"<s>": 300}, "the vocabulary gives {'<s>': 256}"),
         (BYTES, [], ["a\ud800"], "surrogate"),
     ],
 )

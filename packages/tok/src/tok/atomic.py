@@ -23,10 +23,13 @@ def replacing(*paths: Path) -> Generator[tuple[BinaryIO, ...], None, None]:
     Raises:
         FileNotFoundError: a path's directory does not exist.
         IsADirectoryError: a path is a directory.
+        ValueError: two paths are the same file.
         OSError: the disk is full, or anything else the system reports.
     """
     # A link stays a link: what it points to is replaced.
     targets = [Path(os.path.realpath(path)) for path in paths]
+    if len(set(targets)) < len(targets):
+        raise ValueError(f"each file needs a path of its own, got {[str(path) for path in paths]}")
     for target in targets:
         _check_target(target)
     temporaries = [t.with_name(f".{t.name}.{secrets.token_hex(4)}.tmp") for t in targets]
@@ -45,10 +48,10 @@ def replacing(*paths: Path) -> Generator[tuple[BinaryIO, ...], None, None]:
             temporary.unlink(missing_ok=True)
 
 
-def write_bytes(contents: dict[Path, bytes]) -> None:
+def write_bytes(*contents: tuple[Path, bytes]) -> None:
     """Writes whole files, all or none, as `replacing` does."""
-    with replacing(*contents) as files:
-        for file, data in zip(files, contents.values(), strict=True):
+    with replacing(*(path for path, _ in contents)) as files:
+        for file, (_, data) in zip(files, contents, strict=True):
             file.write(data)
 
 

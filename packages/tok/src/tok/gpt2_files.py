@@ -50,4 +50,4 @@ def write_files(vocab_path: Path, merges_path: Path, vocabulary: Vocabulary) -> 
     spellings = json.dumps(spell_tokens(vocabulary), ensure_ascii=False)
     lines = [f"{spell(left)} {spell(right)}" for left, right in vocabulary.merges]
     merges = "\n".join([_HEADER, *lines, ""])
-    write_bytes({vocab_path: spellings.encode(), merges_path: merges.encode()})
+    write_bytes((vocab_path, spellings.encode()), (merges_path, merges.encode()))

@@ -5,7 +5,7 @@ reason. Writing gives a file that `tokenizers.Tokenizer.from_file` and `transfor
 ids. They number a special token as we do only if the model's vocabulary holds it, so it does.
 (Their decoder takes a special token such as "<é>" for bytes in the byte alphabet; ours does not.)
 
-Format: the `tokenizers` library, versions 0.13 to 0.23 (https://github.com/huggingface/tokenizers).
+Format: that of `tokenizers` 0.23 (https://github.com/huggingface/tokenizers); older ones are read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _FILE_RULES = (
     # ByteLevel only moves offsets; others may add ids around the text.
     _Rule("post_processor.type", ("ByteLevel", _MISSING), "may add ids around the text"),
     _Rule("decoder.type", ("ByteLevel",), "decodes other than byte by byte"),
-    # Files from before 2020 name no model type.
+    # Older files, the published one of GPT-2 among them, name no model type.
     _Rule("model.type", ("BPE", _MISSING), "is another algorithm"),
     _Rule("model.dropout", (None, 0, _MISSING), "merges at random"),
     _Rule(
@@ -123,7 +123,7 @@ def write_tokenizer(path: Path, vocabulary: Vocabulary) -> None:
         },
     }
     text = json.dumps(file, ensure_ascii=False, separators=(",", ":"))
-    write_bytes({path: text.encode()})
+    write_bytes((path, text.encode()))
 
 
 def _field(file: object, dotted: str) -> object:
@@ -140,9 +140,8 @@ def _check(file: object, rules: Sequence[_Rule], owner: str) -> None:
         value = _field(file, rule.field)
         if value not in rule.accepted:
             came = "nothing" if value is _MISSING else json.dumps(value)[:80]
-            needed = next(iter(rule.accepted))
             raise ValueError(
-                f"{owner} {rule.field} must be {json.dumps(needed)}, got {came}, which "
+                f"{owner} {rule.field} must be {json.dumps(rule.accepted[0])}, got {came}, which "
                 f"{rule.reason}; such a tokenizer is not reproduced exactly here"
             )
 
@@ -190,7 +189,7 @@ def _check_search(tokens: Sequence[object]) -> None:
 def _read_merges(merges: object) -> list[tuple[bytes, bytes]]:
     """Reads merges written `["a", "b"]` or, before `tokenizers` 0.20, `"a b"`."""
     if not isinstance(merges, list):
-        raise ValueError(f"model.merges must be a list, got {_shown(merges)}")
+        raise ValueError("model.merges must be a list of pairs of tokens")
     return [_read_merge(merge, rank) for rank, merge in enumerate(cast(list[object], merges))]
 
 
@@ -202,7 +201,3 @@ def _read_merge(merge: object, rank: int) -> tuple[bytes, bytes]:
             return unspell(left), unspell(right)
         case _:
             raise ValueError(f"merge {rank} must be two tokens, got {merge!r:.80}")
-
-
-def _shown(value: object) -> str:
-    return "nothing" if value is _MISSING else f"{value!r:.80}"

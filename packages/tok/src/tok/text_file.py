@@ -19,12 +19,12 @@ BLOCK_BYTES = 2**18
 
 
 @contextmanager
-def naming(path: Path) -> Generator[None, None, None]:
-    """Puts the file's name before the reason of any ValueError raised inside."""
+def naming(source: StrPath) -> Generator[None, None, None]:
+    """Puts a file's name before the reason of any ValueError raised inside."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{source}: {error}") from error
 
 
 def read_text(path: Path) -> str:

@@ -30,7 +30,8 @@ class Tokenizer:
         merges: pairs of tokens in the order they were learned.
         special_tokens: the strings that `encode` recognises, the longest where several could
             stand. Those missing from `vocab` are appended, from the highest id + 1 on. A special
-            token of `vocab` that is not given here is plain text.
+            token of `vocab` that is not given here is plain text. A mapping to ids, such as
+            another tokenizer's `special_tokens`, must give these very ids.
 
     Raises:
         ValueError: a byte or a merge's part is not in `vocab`, two ids have the same bytes, a merge
@@ -92,7 +93,7 @@ class Tokenizer:
         names = check_special_tokens(special_tokens or ())
         vocab = gpt2_files.read_vocab(Path(vocab_path), names)
         merges = gpt2_files.read_merges(Path(merges_path))
-        with naming(Path(merges_path)):
+        with naming(f"{vocab_path}, {merges_path}"):
             return cls(vocab, merges, names)
 
     def save_files(self, vocab_path: StrPath, merges_path: StrPath) -> None:
@@ -108,7 +109,7 @@ class Tokenizer:
             ValueError: not such a file, or one that can't be reproduced exactly: says why.
         """
         content = huggingface.read_tokenizer(Path(path))
-        with naming(Path(path)):
+        with naming(path):
             return cls(content.tokens, content.merges, content.special_tokens)
 
     def to_huggingface(self, path: StrPath) -> None:
@@ -119,14 +120,8 @@ class Tokenizer:
         """
         huggingface.write_tokenizer(Path(path), self._vocabulary)
 
-    @classmethod
-    def load(cls, path: StrPath) -> Self:
-        """Reads what `save` wrote: a `tokenizer.json`."""
-        return cls.from_huggingface(path)
-
-    def save(self, path: StrPath) -> None:
-        """Writes a `tokenizer.json`, in Hugging Face's format: the whole tokenizer in one file."""
-        self.to_huggingface(path)
+    # That file holds the whole tokenizer, and everyone reads it: there is no format of our own.
+    load, save = from_huggingface, to_huggingface
 
     # Text to ids
 

@@ -30,7 +30,8 @@ class Vocabulary:
         """Finds the special tokens' ids; appends those without one, from the highest id + 1 on.
 
         Raises:
-            ValueError: a special token is empty, stands twice or has no UTF-8.
+            ValueError: a special token is empty, stands twice, has no UTF-8 or comes with an id
+                that is not its own.
         """
         names = check_special_tokens(special_tokens)
         wanted = {name.encode() for name in names}
@@ -38,10 +39,16 @@ class Vocabulary:
         following = max(tokens, default=-1) + 1
         appended = [name.encode() for name in names if name.encode() not in ids]
         ids |= {token: following + position for position, token in enumerate(appended)}
+        special_ids = {name: ids[name.encode()] for name in names}
+        if isinstance(special_tokens, Mapping) and special_tokens != special_ids:
+            raise ValueError(
+                f"special_tokens says {special_tokens!r:.200}, but the vocabulary gives "
+                f"{special_ids!r:.200}; put the tokens into the vocabulary, or pass a list"
+            )
         return cls(
             tokens=dict(tokens) | {ids[token]: token for token in appended},
             merges=[(left, right) for left, right in merges],
-            special_tokens={name: ids[name.encode()] for name in names},
+            special_tokens=special_ids,
         )
 
     @cached_property
