@@ -82,3 +82,30 @@ impl PretokenCache {
             && self.token_ids.try_reserve(token_ids).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_cache_starts_anew_and_stays_right() {
+        let mut cache = PretokenCache::new(8);
+        for number in 0..100_u32 {
+            let pretoken = number.to_string();
+            cache.insert(pretoken.as_bytes(), &[number, number]);
+            assert_eq!(
+                cache.get(pretoken.as_bytes()),
+                Some([number, number].as_slice())
+            );
+            assert!(cache.entries.len() <= 8);
+        }
+        assert_eq!(cache.get(b"0"), None);
+    }
+
+    #[test]
+    fn long_pretokens_are_not_kept() {
+        let mut cache = PretokenCache::new(8);
+        cache.insert(&[b'a'; MAX_PRETOKEN_BYTES + 1], &[1]);
+        assert!(cache.bytes.is_empty());
+    }
+}

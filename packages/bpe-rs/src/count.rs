@@ -43,7 +43,7 @@ impl PretokenCounts {
     }
 
     #[inline]
-    fn add(&mut self, pretoken: &[u8], count: u64) -> Result<(), TrainError> {
+    pub(crate) fn add(&mut self, pretoken: &[u8], count: u64) -> Result<(), TrainError> {
         if let Some(sum) = self.0.get_mut(pretoken) {
             *sum = sum.checked_add(count).ok_or(TrainError::CountOverflow)?;
         } else {

@@ -231,3 +231,61 @@ fn merge_table<L: AsRef<[u8]>, R: AsRef<[u8]>>(
     }
     Ok(table)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::naive;
+
+    const SPECIAL: [&str; 3] = ["<|>", "<|><|>", "b\na"];
+
+    /// An encoder whose merges are learned from `corpus`, with its merges.
+    fn learned(corpus: &str) -> (BpeEncoder, Vec<(Vec<u8>, Vec<u8>)>) {
+        let merges = naive::merges(&[corpus], &SPECIAL, 20);
+        let bytes = (0..=u8::MAX).map(|byte| vec![byte]);
+        let merged = merges
+            .iter()
+            .map(|(left, right)| [&left[..], right].concat());
+        let special: Vec<_> = SPECIAL.map(str::to_owned).into_iter().zip(1000..).collect();
+        let vocab = (0..).zip(bytes.chain(merged));
+        (BpeEncoder::new(vocab, &merges, &special).unwrap(), merges)
+    }
+
+    proptest! {
+        #[test]
+        fn ids_are_those_of_the_definition(
+            corpus in "[ab <|>'é\n]{0,60}", text in "[ab <|>'é\n]{0,60}"
+        ) {
+            let (encoder, merges) = learned(&corpus);
+            let id = |token: Vec<u8>| match token.as_slice() {
+                [byte] => u32::from(*byte),
+                _ => 256 + merges.iter().position(|(l, r)| [&l[..], r].concat() == token).unwrap() as u32,
+            };
+            let mut theirs = Vec::new();
+            for (piece, is_special) in naive::split(&text, &SPECIAL) {
+                match SPECIAL.iter().position(|token| is_special && *token == piece) {
+                    Some(index) => theirs.push(1000 + index as u32),
+                    None => pretokenize(piece)
+                        .for_each(|pretoken| theirs.extend(naive::tokens(pretoken, &merges).into_iter().map(id))),
+                }
+            }
+            prop_assert_eq!(encoder.encode(&text), theirs.clone());
+            prop_assert_eq!(encoder.encode(&text), theirs, "with the cache filled");
+        }
+    }
+
+    #[test]
+    fn only_chosen_special_tokens_are_recognised() {
+        let (encoder, _) = learned("");
+        let chosen = encoder.special(&["<|>"]).unwrap();
+        assert_eq!(encoder.encode("<|><|>"), [1001]);
+        assert_eq!(encoder.encode_with("<|><|>", &chosen), [1000, 1000]);
+        let error = encoder.special(&["<|", "<|>"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"<|\" is not one of the encoder's 3 special tokens"
+        );
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +15,7 @@ use crate::special::SpecialTokens;
 
 /// Reads files one after the other, as blocks of about `block_bytes`.
 ///
-/// A block ends at a special token, at the end of a line that something other than white space
-/// follows, or at the end of its file; it grows until there is such a place.
+/// A block ends before a space or a special token's end, or with its file; it grows until it can.
 pub(crate) struct Blocks<'a> {
     paths: slice::Iter<'a, PathBuf>,
     file: Option<TextFile<'a>>,
@@ -168,26 +168,27 @@ fn io_error(path: &Path, source: io::Error) -> TrainError {
     }
 }
 
-/// The last byte of `text`, which goes on, where it may be cut in two without changing a pretoken.
+/// The last byte of `text`, which goes on, where cutting it in two changes no pretoken.
 fn last_cut(text: &str, special: &SpecialTokens) -> Option<usize> {
-    last_line_end(text, special).or_else(|| last_special_end(text, special))
+    last_space(text, special).or_else(|| last_special_end(text, special))
 }
 
-/// A newline before anything but white space ends its pretoken, and the next one begins there.
-fn last_line_end(text: &str, special: &SpecialTokens) -> Option<usize> {
-    // So much text must be known beyond a cut that no special token across it is overlooked.
-    let margin = special.max_length().max(1);
+/// Before the last character of a run of white space that a pretoken follows: the run is cut there
+/// in any case, and would be if the text ended or began there. (Not after that character: the
+/// pattern cuts "\r\n" in two before a word, but leaves it whole at the end of a text.)
+fn last_space(text: &str, special: &SpecialTokens) -> Option<usize> {
+    // So much text must follow a cut that no special token near it is overlooked.
+    let margin = 1 + special.max_length().max(1);
     let limit = text.len().saturating_sub(margin);
-    (1..=limit)
-        .rev()
-        .filter(|&cut| text.as_bytes()[cut - 1] == b'\n')
-        .find(|&cut| !is_white_space_at(text, cut) && !special.cross_line_end(text, cut))
+    let is_space = |cut: &usize| matches!(text.as_bytes()[*cut], b' ' | b'\n');
+    let mut spaces = (1..=limit).rev().filter(is_space);
+    spaces.find(|&cut| !is_white_space_at(text, cut + 1) && !special.disturb(text, cut))
 }
 
 fn last_special_end(text: &str, special: &SpecialTokens) -> Option<usize> {
     let limit = text.len().saturating_sub(special.max_length());
-    let ends = |at: &usize| special.find(text, *at).map(|(_, _, end)| end);
-    std::iter::successors(ends(&0), ends)
+    let end_from = |at: &usize| special.find(text, *at).map(|(_, _, end)| end);
+    iter::successors(end_from(&0), end_from)
         .take_while(|&end| end <= limit)
         .last()
 }

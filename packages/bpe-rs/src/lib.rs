@@ -1,10 +1,47 @@
-//! x
+//! Byte-level BPE, for whoever needs a vocabulary learned from text or text turned into ids.
+//!
+//! *Byte pair encoding* writes text with a vocabulary of byte strings, the tokens. It starts from
+//! the 256 single bytes, which can write anything, and learns longer tokens by merging, again and
+//! again, the pair of adjacent tokens that a corpus holds most often. Text is encoded by merging in
+//! the order learned.
+//!
+//! ```
+//! use bpe_rs::{BpeEncoder, Trainer};
+//!
+//! // Room for one special token, 256 bytes and three merges.
+//! let trainer = Trainer::new(1 + 256 + 3, &["<|end|>"])?;
+//! let learned = trainer.train_texts(&["low low low<|end|>lower lower newest"])?;
+//! let tokens: Vec<_> = learned.tokens[257..].iter().map(|token| token.escape_ascii().to_string()).collect();
+//! assert_eq!(tokens, ["ow", "low", " low"]);
+//!
+//! let merges: Vec<_> = learned.merges.iter().map(|&(l, r)| (&learned.tokens[l as usize], &learned.tokens[r as usize])).collect();
+//! let encoder = BpeEncoder::new((0..).zip(learned.tokens.clone()), &merges, &[("<|end|>".to_owned(), 0)])?;
+//! assert_eq!(encoder.encode("low low<|end|>"), [258, 259, 0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The way of a text, one file of this crate for each step:
+//!
+//! | step | file |
+//! | --- | --- |
+//! | files to blocks, cut where nothing can cross | `input.rs` |
+//! | a text to the segments between its special tokens | `special.rs` |
+//! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs` |
+//! | pretokens to counts, on all threads | `count.rs`, `train.rs` |
+//! | counts to merges | `merge.rs`, `queue.rs` |
+//! | a pretoken to ids, and the ids remembered | `word.rs`, `cache.rs` |
+//! | a text to ids, whole or in parts | `encode.rs`, `stream.rs` |
+//!
+//! With the feature `python`, `py.rs` makes the extension module `bpe_rs._core` of it.
+
 mod cache;
 mod count;
 mod encode;
 mod error;
 mod input;
 mod merge;
+#[cfg(test)]
+mod naive;
 mod pretokenize;
 #[cfg(feature = "python")]
 mod py;

@@ -223,3 +223,34 @@ fn byte_pairs(places: &[u32], words: &[Word]) -> Result<HashMap<Pair, PairUses>,
     }
     Ok(pairs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_beyond_64_bits_are_an_error() {
+        let mut counts = PretokenCounts::default();
+        counts.add(b"aab", u64::MAX).unwrap();
+        assert!(matches!(
+            counts.add(b"aab", 1),
+            Err(TrainError::CountOverflow)
+        ));
+        counts.add(b"ab", 1).unwrap();
+        let learned = learn_merges(counts, 9, &AtomicBool::new(false));
+        assert!(matches!(learned, Err(TrainError::CountOverflow)));
+    }
+
+    #[test]
+    fn counts_beyond_32_bits_are_right() {
+        let mut counts = PretokenCounts::default();
+        counts.add(b"xyz", u64::from(u32::MAX) * 3).unwrap();
+        counts.add(b"ab", u64::from(u32::MAX) * 3 + 1).unwrap();
+        let (_, merges) = learn_merges(counts, 9, &AtomicBool::new(false)).unwrap();
+        let pair = |left: u8, right: u8| (u32::from(left), u32::from(right));
+        assert_eq!(
+            merges,
+            [pair(b'a', b'b'), pair(b'y', b'z'), (u32::from(b'x'), 257)]
+        );
+    }
+}

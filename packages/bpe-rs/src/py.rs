@@ -226,7 +226,7 @@ fn special_ids(special_tokens: &Bound<'_, PyMapping>) -> PyResult<Vec<(String, u
 }
 
 #[pyfunction]
-#[pyo3(signature = (text, special_tokens=Vec::new()))]
+#[pyo3(signature = (text, special_tokens=Vec::new()), text_signature = "(text, special_tokens=())")]
 fn pretokenize<'py>(
     py: Python<'py>,
     text: Text<'_>,

@@ -101,21 +101,13 @@ impl SpecialTokens {
             .find(|&start| self.is_beginning(&text[start..]))
     }
 
-    /// Whether some special token stands across the line end at byte `cut` of `text`.
-    pub(crate) fn cross_line_end(&self, text: &str, cut: usize) -> bool {
-        let stands_at = |token: &str, start: usize| {
-            text.as_bytes()
-                .get(start..)
-                .is_some_and(|rest| rest.starts_with(token.as_bytes()))
-        };
-        self.sorted.iter().any(|token| {
-            let inner = token
-                .match_indices('\n')
-                .map(|(at, _)| at + 1)
-                .filter(|&at| at < token.len());
-            inner
-                .filter_map(|at| cut.checked_sub(at))
-                .any(|start| stands_at(token, start))
+    /// Whether some special token in `text` has byte `cut` inside it, or begins right after it.
+    pub(crate) fn disturb(&self, text: &str, cut: usize) -> bool {
+        let text = text.as_bytes();
+        self.tokens.iter().map(String::as_bytes).any(|token| {
+            let insides = (1..token.len().min(cut + 1)).filter(|&at| token[at] == text[cut]);
+            let mut starts = insides.map(|at| cut - at).chain([cut + 1]);
+            starts.any(|start| text[start..].starts_with(token))
         })
     }
 

@@ -92,3 +92,45 @@ impl EncodeStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Each could be the beginning, the end or the middle of another.
+    const SPECIAL: [&str; 6] = ["<|a|>", "<|a|><|a|>", "|a|>", "a", " é", "é\u{3000}<"];
+
+    fn stream() -> EncodeStream {
+        let vocab = (0..).zip((0..=u8::MAX).map(|byte| vec![byte]).chain([b"bb".to_vec()]));
+        let special: Vec<_> = SPECIAL.map(str::to_owned).into_iter().zip(1000..).collect();
+        let encoder = BpeEncoder::new(vocab, &[(b"b", b"b")], &special).unwrap();
+        EncodeStream::new(Arc::new(encoder))
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_a_text_gives_the_ids_of_the_whole(
+            parts in prop::collection::vec("[<|a>bé' \n\u{3000}l]{0,5}", 0..12)
+        ) {
+            let mut stream = stream();
+            let whole = stream.encoder.encode(&parts.concat());
+            for _ in 0..2 {
+                let mut token_ids: Vec<u32> =
+                    parts.iter().flat_map(|part| stream.feed(part)).collect();
+                token_ids.extend(stream.finish());
+                prop_assert_eq!(&token_ids, &whole);
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_may_still_change_is_held_back() {
+        let mut stream = stream();
+        stream.feed(&"b b\n".repeat(10_000));
+        assert!(stream.held.len() <= 4, "{:?}", stream.held);
+        stream.feed("<|a|");
+        assert!(stream.held.ends_with("<|a|"));
+    }
+}

@@ -173,3 +173,90 @@ fn merge_count(vocab_size: usize, special_tokens: usize) -> Result<usize, TrainE
         .checked_sub(minimum)
         .ok_or(TrainError::VocabTooSmall { requested, minimum })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::naive;
+
+    /// Parts of one another, and some with white space inside.
+    const SPECIAL: [&str; 5] = ["<|>", "<|><|>", "b\na", "  b", "é|"];
+    const TEXT: &str = "[ab <|>é'\r\n\u{3000}]{0,40}";
+
+    fn merges(vocabulary: &Vocabulary) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let token = |id: u32| vocabulary.tokens[id as usize].clone();
+        vocabulary
+            .merges
+            .iter()
+            .map(|&(left, right)| (token(left), token(right)))
+            .collect()
+    }
+
+    fn write_files(directory: &std::path::Path, texts: &[String]) -> Vec<PathBuf> {
+        let paths = (0..texts.len()).map(|index| directory.join(index.to_string()));
+        let write = |(path, text): (PathBuf, &String)| {
+            let mut file = File::create(&path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            path
+        };
+        paths.zip(texts).map(write).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn merges_are_those_of_the_definition(texts in prop::collection::vec(TEXT, 1..6)) {
+            let trainer = Trainer::new(256 + SPECIAL.len() + 12, &SPECIAL).unwrap();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let theirs = naive::merges(&texts, &SPECIAL, 12);
+            match trainer.train_texts(&texts) {
+                Ok(ours) => prop_assert_eq!(merges(&ours), theirs),
+                Err(error) => {
+                    prop_assert!(matches!(error, TrainError::NoText));
+                    prop_assert_eq!(theirs, []);
+                }
+            }
+        }
+
+        #[test]
+        fn neither_blocks_nor_threads_change_the_merges(
+            texts in prop::collection::vec(TEXT, 1..6),
+            block_bytes in 1..50_usize,
+            num_threads in 1..8_usize,
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let paths = write_files(directory.path(), &texts);
+            let mut trainer = Trainer::new(300, &SPECIAL).unwrap();
+            let whole = trainer.train_texts(&texts).ok();
+            trainer = trainer.num_threads(num_threads);
+            trainer.block_bytes = block_bytes;
+            prop_assert_eq!(trainer.train_files(&paths).ok(), whole);
+        }
+    }
+
+    #[test]
+    fn blocks_stay_small_where_spaces_or_special_tokens_allow_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let texts = ["word\r\n".repeat(1000), "word<|>".repeat(1000)];
+        let paths = write_files(directory.path(), &texts);
+        let special = SpecialTokens::new(&SPECIAL).unwrap();
+        let blocks = Blocks::new(&paths, &special, 100, &AtomicBool::new(false))
+            .collect::<Result<Vec<_>, _>>()
+            .unwrap();
+        assert_eq!(blocks.concat(), texts.concat());
+        assert!(blocks.iter().all(|block| block.len() <= 100));
+    }
+
+    #[test]
+    fn an_interrupted_training_says_so() {
+        let trainer = Trainer::new(300, &SPECIAL).unwrap();
+        trainer
+            .interrupt()
+            .store(true, std::sync::atomic::Ordering::Relaxed);
+        let error = trainer.train_texts(&["two words"]).unwrap_err();
+        assert!(matches!(error, TrainError::Interrupted));
+    }
+}

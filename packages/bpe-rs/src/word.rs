@@ -141,3 +141,25 @@ impl TokenList {
         self.token_ids.into_iter().flatten().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn short_and_long_merging_agree_on_any_merges(
+            token_ids in prop::collection::vec(0..4_u32, 0..200),
+            merges in prop::collection::hash_map((0..9_u32, 0..9_u32), 4..9_u32, 0..30),
+        ) {
+            let pairs = merges.into_iter().zip(0..);
+            let merges = pairs.map(|((pair, token_id), rank)| (pair, Merged { rank, token_id }));
+            let merges: MergeTable = merges.collect();
+            let (mut short, mut long) = (token_ids.clone(), token_ids);
+            merge_short(&mut short, &merges);
+            merge_long(&mut long, &merges);
+            prop_assert_eq!(short, long);
+        }
+    }
+}

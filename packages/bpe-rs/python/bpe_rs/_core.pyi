@@ -119,4 +119,7 @@ class EncodeStream:
         """
 
     def finish(self) -> NDArray[np.uint32]:
-        """Ends the text and returns the rest of its ids, `(tokens,)`. The next part begins another."""
+        """Ends the text and returns the rest of its ids, `(tokens,)`.
+
+        The stream is then at the start of the next text.
+        """
