@@ -1,6 +1,7 @@
 """Tokenizer files. Property: save, load, save. Parity: `tokenizers`. Table: what is refused."""
 
 import json
+import unicodedata
 
 import pytest
 import tokenizers
@@ -73,8 +74,9 @@ def test_the_saved_file_gives_equal_ids_in_tokenizers(tokenizer, path):
 def test_any_text_gives_equal_ids_in_tokenizers(texts, small, path, data):
     small.save(path)
     theirs = tokenizers.Tokenizer.from_file(str(path))
-    # A code point that one of the Unicode versions does not know yet may be split elsewhere.
-    text = data.draw(texts.filter(lambda text: text.isascii() or text.isprintable()))
+    # Theirs knows an older Unicode than ours: letters that are new to it are split elsewhere.
+    known = unicodedata.ucd_3_2_0.category
+    text = "".join(character for character in data.draw(texts) if known(character) != "Cn")
     assert small.encode(text) == theirs.encode(text).ids
 
 
