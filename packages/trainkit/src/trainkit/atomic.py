@@ -10,15 +10,15 @@ import shutil
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from io import BufferedWriter, IOBase
 from pathlib import Path
-from typing import BinaryIO
 
 _STAGING = ".staging-"
 _RETIRED = ".retired"
 
 
 @contextmanager
-def replace_file(path: Path) -> Generator[BinaryIO]:
+def replace_file(path: Path) -> Generator[BufferedWriter]:
     """Give a file to write; at the end of the block it takes the place of the one at `path`.
 
     An exception inside the block, or from the disk, removes the new file and leaves the old one.
@@ -89,7 +89,7 @@ def settle(directory: Path) -> None:
             staging.unlink(missing_ok=True)
 
 
-def sync(file: BinaryIO) -> None:
+def sync(file: IOBase) -> None:
     """Wait until what was written to `file` is on the disk."""
     file.flush()
     os.fsync(file.fileno())

@@ -6,7 +6,7 @@ metadata. `CheckpointManager` keeps the checkpoints of a run in directories of i
 
 from os import PathLike
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -18,7 +18,14 @@ from trainkit.optimizer_state import (
     load_optimizer_tensors,
     optimizer_tensors,
 )
-from trainkit.tensor_file import Description, Tensors, read_tensors, write_tensors
+from trainkit.tensor_file import (
+    Description,
+    Readable,
+    Tensors,
+    Writable,
+    read_tensors,
+    write_tensors,
+)
 
 KIND = "groundup-checkpoint"
 
@@ -27,7 +34,7 @@ def save_checkpoint(
     model: nn.Module,
     optimizer: Optimizer | None,
     iteration: int,
-    out: str | PathLike[str] | BinaryIO,
+    out: str | PathLike[str] | Writable,
 ) -> None:
     """Write everything needed to go on training to one safetensors blob.
 
@@ -57,7 +64,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    src: str | PathLike[str] | BinaryIO,
+    src: str | PathLike[str] | Readable,
     model: nn.Module,
     optimizer: Optimizer | None,
 ) -> int:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,6 +16,7 @@ from trainkit.atomic import replace_file, sync
 Metrics = Mapping[str, float]
 
 
+@runtime_checkable
 class Logger(Protocol):
     """Takes the metrics of a step; keys and units are in `Trainer`'s docstring."""
 

@@ -6,7 +6,7 @@ stranger runs nothing.
 
 import json
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol, runtime_checkable
 
 import safetensors.torch
 from safetensors import SafetensorError, safe_open
@@ -14,11 +14,30 @@ from torch import Tensor
 
 VERSION = 1
 
+
+@runtime_checkable
+class Readable(Protocol):
+    """A binary file object to read from."""
+
+    def read(self) -> bytes:
+        """All the rest of its bytes."""
+        ...
+
+
+@runtime_checkable
+class Writable(Protocol):
+    """A binary file object to write to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Append `data`."""
+        ...
+
+
 Tensors = dict[str, Tensor]
 Description = dict[str, Any]
 
 
-def write_tensors(out: BinaryIO, tensors: Tensors, description: Description, *, kind: str) -> None:
+def write_tensors(out: Writable, tensors: Tensors, description: Description, *, kind: str) -> None:
     """Write `tensors` and `description` to a binary file object.
 
     The bytes are made in memory first: the library's own `save_file` hides the disk's errors,
@@ -38,7 +57,7 @@ def write_tensors(out: BinaryIO, tensors: Tensors, description: Description, *, 
     out.write(safetensors.torch.save(_independent(tensors), metadata))
 
 
-def read_tensors(src: Path | BinaryIO, *, kind: str) -> tuple[Tensors, Description]:
+def read_tensors(src: Path | Readable, *, kind: str) -> tuple[Tensors, Description]:
     """Read what `write_tensors` wrote, onto the CPU.
 
     Raises:
@@ -66,7 +85,7 @@ def _read_path(path: Path) -> tuple[Tensors, dict[str, str]]:
         return file.get_tensors(), file.metadata() or {}
 
 
-def _read_object(src: BinaryIO) -> tuple[Tensors, dict[str, str]]:
+def _read_object(src: Readable) -> tuple[Tensors, dict[str, str]]:
     data = src.read()
     tensors = safetensors.torch.load(data)
     # The library gives the metadata of files only. The header is a u64 length and that much JSON.
@@ -88,5 +107,5 @@ def _independent(tensors: Tensors) -> Tensors:
     return result
 
 
-def _name(src: Path | BinaryIO) -> str:
+def _name(src: Path | Readable) -> str:
     return str(src) if isinstance(src, Path) else "the file object"

@@ -1,0 +1,66 @@
+"""What a run is told. Table: the fields that are refused, by name."""
+
+import ast
+import inspect
+from dataclasses import fields
+from itertools import pairwise
+
+import pytest
+from trainkit import TrainConfig, make_optimizer, parameter_groups
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_steps": 0}, "max_steps must be at least 1, got 0"),
+        ({"batch_size": 6, "gradient_accumulation_steps": 4}, "batch_size=6 and gradient_accum"),
+        ({"min_lr": 1.0}, r"min_lr=1\.0 and max_lr=0\.001"),
+        ({"max_lr": float("inf")}, "max_lr must be finite"),
+        ({"max_lr": float("nan")}, "max_lr must be at least 0, got nan"),
+        ({"warmup_steps": 2_000}, "warmup_steps=2000 and 1000"),
+        ({"warmup_steps": 50, "decay_steps": 40}, "warmup_steps=50 and 40"),
+        ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        ({"beta1": 1.0}, r"beta1 must be in \[0, 1\), got 1\.0"),
+        ({"beta2": -0.1}, r"beta2 must be in \[0, 1\)"),
+        ({"max_grad_norm": 0.0}, "max_grad_norm must be above 0"),
+        ({"eval_every": 0}, "eval_every must be at least 1"),
+        ({"eval_tokens": 0}, "eval_tokens must be at least 1 or None"),
+        ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1"),
+        ({"seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_fields_that_make_no_sense_are_refused_by_name(changes, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**changes)
+
+
+def test_every_field_says_what_it_is():
+    """A docstring below each field: apps show it in their --help."""
+    body = ast.parse(inspect.getsource(TrainConfig)).body[0].body
+    described = {
+        field.target.id
+        for field, below in pairwise(body)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+    }
+    assert described == {field.name for field in fields(TrainConfig)}
+
+
+def test_only_matrices_decay(make_model):
+    model = make_model()
+    model.lm_head.weight.requires_grad_(False)
+    decaying, resting = parameter_groups(model, 0.3)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert decaying["weight_decay"] == 0.3
+    assert resting["weight_decay"] == 0.0
+    assert all("ln" in names[id(parameter)] for parameter in resting["params"])
+    assert len(resting["params"]) == 5
+    assert len(decaying["params"]) + 5 == len(names) - 1  # without the frozen one
+
+
+def test_the_optimizer_takes_its_numbers_from_the_config(make_model):
+    config = TrainConfig(max_lr=0.5, beta1=0.6, beta2=0.7, eps=1e-3, weight_decay=0.2)
+    group = make_optimizer(make_model(), config).param_groups[0]
+    found = group["lr"], group["betas"], group["eps"], group["weight_decay"]
+    assert found == (0.5, (0.6, 0.7), 1e-3, 0.2)
