@@ -1,5 +1,6 @@
 """The operations against torch's, forward and backward (parity), and at their edges (property)."""
 
+import inspect
 import math
 
 import pytest
@@ -55,6 +56,12 @@ def test_softmax_does_not_overflow(offset):
 def test_softmax_of_nothing_is_nothing_and_of_minus_infinities_is_nan():
     assert functional.softmax(torch.empty(2, 0), -1).shape == (2, 0)
     assert functional.softmax(torch.full((3,), -math.inf), 0).isnan().all()
+
+
+def test_softmax_refuses_integers():
+    # Unwrapped: the tests' own dtype checks would be first to complain.
+    with pytest.raises(ValueError, match=r"floating dtype is needed, got torch\.int64"):
+        inspect.unwrap(functional.softmax)(torch.tensor([1, 2]), 0)
 
 
 def test_softmax_has_second_derivatives():

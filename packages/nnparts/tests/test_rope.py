@@ -1,6 +1,7 @@
 """RoPE: against complex multiplication (parity), and what a rotation promises (property)."""
 
 import copy
+import inspect
 
 import pytest
 import torch
@@ -110,14 +111,14 @@ def test_it_refuses_what_cannot_rotate(arguments, message):
 
 def test_it_refuses_what_does_not_fit_its_tables():
     rope = RotaryPositionalEmbedding(10_000.0, 4, 8)
-    with pytest.raises(ValueError, match="8 positions, got 9"):
-        rope(torch.zeros(9, 4))
-    with pytest.raises(ValueError, match="8 positions, got 9"):
-        rope(torch.zeros(2, 4), start=7)
+    for seq, start in [(9, 0), (2, 7), (2, -1)]:
+        with pytest.raises(ValueError, match=f"8 positions, got {seq} vectors from {start} on"):
+            rope(torch.zeros(seq, 4), start=start)
     with pytest.raises(ValueError, match="rotates 4 numbers a head, got 2"):
         rope(torch.zeros(3, 2))
     with pytest.raises(ValueError, match=r"each of 1 vectors its place, got shape \(3,\)"):
-        rope.forward.__wrapped__(rope, torch.zeros(1, 4), torch.arange(3))
+        # Unwrapped: the tests' own shape checks would be first to complain.
+        inspect.unwrap(RotaryPositionalEmbedding.forward)(rope, torch.zeros(1, 4), torch.arange(3))
     for position in (-1, 8):
         with pytest.raises(IndexError, match=rf"in \[0, 8\), got {position}"):
             rope(torch.zeros(1, 4), torch.tensor([position]))

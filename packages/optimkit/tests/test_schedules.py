@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from optimkit import cosine_schedule
 
@@ -72,6 +72,7 @@ def test_its_ends_are_exact(schedule):
         assert cosine_schedule(warmup_steps, **schedule) == pytest.approx(schedule["max_lr"])
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 200), st.integers(1, 200))
 def test_it_does_not_jump(warmup_steps, cosine_steps):
     decay_steps = warmup_steps + cosine_steps

@@ -97,8 +97,8 @@ def causal_mask(
 ) -> Bool[Tensor, "queries keys"]:
     """The mask under which the last `queries` of `keys` positions look at no later one.
 
-    mask[i, j] = j <= i + keys - queries. Not cached: 256 x 256 take 0.05 ms to build, and the
-    attention under them a thousand times that.
+    mask[i, j] = j <= i + keys - queries. Not cached: 256 x 256 take 0.05 ms to build, the attention
+    of 8 sequences and 16 heads under them 80 ms.
 
     Returns:
         `(queries, keys)`, True where a query may look.
@@ -140,4 +140,6 @@ def cross_entropy(
 
 def _widen(x: Tensor) -> Tensor:
     """`x` in fp32, or untouched if it is that wide already."""
+    if not x.is_floating_point():  # an integer result would be rounded down to nothing
+        raise ValueError(f"a floating dtype is needed, got {x.dtype}: convert with x.float()")
     return x.to(torch.promote_types(x.dtype, torch.float32))

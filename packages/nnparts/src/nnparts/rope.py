@@ -20,8 +20,8 @@ class RotaryPositionalEmbedding(torch.nn.Module):
     and a rotated key depends on their distance alone. Neighbours make a pair, as in the paper and
     Llama's own code; Hugging Face pairs i with i + d_k / 2 and permutes the weights to match.
 
-    The tables `cos` and `sin`, `(max_seq_len, d_k / 2)`, are fp32 whatever the model's dtype (bf16
-    cannot tell position 257 from 256) and stay out of the state dict.
+    The tables `cos` and `sin`, `(max_seq_len, d_k / 2)`, are fp32 whatever the model's dtype (in
+    bf16, with 8 bits, neighbours would share a slow pair's angle) and stay out of the state dict.
 
     Args:
         theta: base of the geometric series of frequencies, no unit.
@@ -106,8 +106,10 @@ class RotaryPositionalEmbedding(torch.nn.Module):
         if d_k != self.d_k:
             raise ValueError(f"this RoPE rotates {self.d_k} numbers a head, got {d_k}")
         if token_positions is None:
-            if start + seq > self.max_seq_len:
-                raise ValueError(f"RoPE has {self.max_seq_len} positions, got {start + seq}")
+            if not 0 <= start <= self.max_seq_len - seq:
+                raise ValueError(
+                    f"RoPE has {self.max_seq_len} positions, got {seq} vectors from {start} on"
+                )
             return self.cos[start : start + seq], self.sin[start : start + seq]
         if token_positions.shape[-1] != seq:
             raise ValueError(
@@ -115,8 +117,6 @@ class RotaryPositionalEmbedding(torch.nn.Module):
                 f" got shape {tuple(token_positions.shape)}"
             )
         require_ids_below(self.max_seq_len, token_positions, "token_positions")
-        rows = token_positions.flatten()
-        shape = (*token_positions.shape, self.d_k // 2)
-        return self.cos.index_select(0, rows).view(shape), self.sin.index_select(0, rows).view(
-            shape
-        )
+        rows, shape = token_positions.flatten(), (*token_positions.shape, self.d_k // 2)
+        cos, sin = (table.index_select(0, rows).view(shape) for table in (self.cos, self.sin))
+        return cos, sin

@@ -67,7 +67,8 @@ class AdamW(PerParameterOptimizer):
         parameter: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]
     ) -> None:
         if not state:
-            state["step"] = torch.tensor(0.0)  # a tensor, fp32, on the CPU: as torch keeps it
+            # On the CPU, as torch keeps it: reading it must not wait for a GPU.
+            state["step"] = torch.zeros((), dtype=torch.float32, device="cpu")
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         exp_avg, exp_avg_sq, (beta1, beta2) = state["exp_avg"], state["exp_avg_sq"], group["betas"]
