@@ -242,7 +242,7 @@ mod tests {
     const SPECIAL: [&str; 3] = ["<|>", "<|><|>", "b\na"];
 
     /// An encoder whose merges are learned from `corpus`, with its merges.
-    fn learned(corpus: &str) -> (BpeEncoder, Vec<(Vec<u8>, Vec<u8>)>) {
+    fn learned(corpus: &str) -> (BpeEncoder, Vec<naive::Merge>) {
         let merges = naive::merges(&[corpus], &SPECIAL, 20);
         let bytes = (0..=u8::MAX).map(|byte| vec![byte]);
         let merged = merges

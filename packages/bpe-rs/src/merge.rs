@@ -17,12 +17,12 @@ const INSIDE: u32 = u32::MAX - 1;
 
 /// Learns up to `limit` merges; fewer when no pair is left.
 ///
-/// Returns the tokens by id, bytes first, then one for each merge; and the merges.
+/// Ids are those of the 256 bytes, then one for each merge.
 pub(crate) fn learn_merges(
     counts: PretokenCounts,
     limit: usize,
     interrupt: &AtomicBool,
-) -> Result<(Vec<Rc<[u8]>>, Vec<Pair>), TrainError> {
+) -> Result<Vec<Pair>, TrainError> {
     let mut learner = Learner::new(counts)?;
     let mut merges = Vec::new();
     while merges.len() < limit
@@ -34,7 +34,7 @@ pub(crate) fn learn_merges(
         learner.merge(pair)?;
         merges.push(pair);
     }
-    Ok((learner.tokens, merges))
+    Ok(merges)
 }
 
 /// A distinct pretoken.
@@ -70,7 +70,7 @@ struct Learner {
 impl Learner {
     fn new(counts: PretokenCounts) -> Result<Self, TrainError> {
         let (places, words) = lay_out(&counts)?;
-        drop(counts);
+        drop(counts); // they would double what merging needs
         let tokens: Vec<Rc<[u8]>> = (0..=u8::MAX).map(|byte| Rc::from([byte])).collect();
         let pairs = byte_pairs(&places, &words)?;
         let mut queue = PairQueue::default();
@@ -246,7 +246,7 @@ mod tests {
         let mut counts = PretokenCounts::default();
         counts.add(b"xyz", u64::from(u32::MAX) * 3).unwrap();
         counts.add(b"ab", u64::from(u32::MAX) * 3 + 1).unwrap();
-        let (_, merges) = learn_merges(counts, 9, &AtomicBool::new(false)).unwrap();
+        let merges = learn_merges(counts, 9, &AtomicBool::new(false)).unwrap();
         let pair = |left: u8, right: u8| (u32::from(left), u32::from(right));
         assert_eq!(
             merges,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::pretokenize::pretokenize;
 
 type Token = Vec<u8>;
+pub(crate) type Merge = (Token, Token);
 
 /// Cuts at special tokens by looking for each of them at every byte.
 pub(crate) fn split<'a>(text: &'a str, special_tokens: &[&'a str]) -> Vec<(&'a str, bool)> {
@@ -30,7 +31,7 @@ pub(crate) fn split<'a>(text: &'a str, special_tokens: &[&'a str]) -> Vec<(&'a s
 }
 
 /// The merges of `texts`, counting all pairs anew for each of them.
-pub(crate) fn merges(texts: &[&str], special_tokens: &[&str], limit: usize) -> Vec<(Token, Token)> {
+pub(crate) fn merges(texts: &[&str], special_tokens: &[&str], limit: usize) -> Vec<Merge> {
     let mut words: BTreeMap<Vec<Token>, u64> = BTreeMap::new();
     let segments = texts.iter().flat_map(|text| split(text, special_tokens));
     for (text, _) in segments.filter(|(_, is_special)| !is_special) {
@@ -55,8 +56,8 @@ fn bytes(pretoken: &str) -> Vec<Token> {
     pretoken.bytes().map(|byte| vec![byte]).collect()
 }
 
-fn most_frequent(words: &BTreeMap<Vec<Token>, u64>) -> Option<(Token, Token)> {
-    let mut pairs: BTreeMap<(Token, Token), u64> = BTreeMap::new();
+fn most_frequent(words: &BTreeMap<Vec<Token>, u64>) -> Option<Merge> {
+    let mut pairs: BTreeMap<Merge, u64> = BTreeMap::new();
     for (word, count) in words {
         for pair in word.windows(2) {
             *pairs.entry((pair[0].clone(), pair[1].clone())).or_default() += count;
@@ -68,7 +69,7 @@ fn most_frequent(words: &BTreeMap<Vec<Token>, u64>) -> Option<(Token, Token)> {
         .map(|(pair, _)| pair)
 }
 
-fn merge_all(word: &[Token], (left, right): &(Token, Token)) -> Vec<Token> {
+fn merge_all(word: &[Token], (left, right): &Merge) -> Vec<Token> {
     let (mut merged, mut at) = (Vec::new(), 0);
     while at < word.len() {
         if word[at] == *left && word.get(at + 1) == Some(right) {
@@ -83,7 +84,7 @@ fn merge_all(word: &[Token], (left, right): &(Token, Token)) -> Vec<Token> {
 }
 
 /// The tokens of one pretoken: the lowest rank first, from the left.
-pub(crate) fn tokens(pretoken: &str, merges: &[(Token, Token)]) -> Vec<Token> {
+pub(crate) fn tokens(pretoken: &str, merges: &[Merge]) -> Vec<Token> {
     let mut word = bytes(pretoken);
     loop {
         let rank = |at: &usize| {

@@ -2,7 +2,8 @@
 //!
 //! Signatures and docstrings are in `python/bpe_rs/_core.pyi`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,14 +40,23 @@ impl From<EncoderError> for PyErr {
 impl From<TrainError> for PyErr {
     fn from(error: TrainError) -> Self {
         match &error {
-            // OSError(errno, text, path) makes itself a FileNotFoundError and so on.
             TrainError::Io { path, source } => match source.raw_os_error() {
-                Some(code) => PyOSError::new_err((code, source.to_string(), path.clone())),
+                Some(code) => os_error(code, source, path),
                 None => PyOSError::new_err(error.to_string()),
             },
             _ => PyValueError::new_err(error.to_string()),
         }
     }
+}
+
+/// OSError(errno, text, path, winerror) makes itself a FileNotFoundError and so on, everywhere.
+fn os_error(code: i32, source: &io::Error, path: &Path) -> PyErr {
+    let text = source.to_string();
+    let text = text
+        .strip_suffix(&format!(" (os error {code})"))
+        .unwrap_or(&text)
+        .to_owned();
+    PyOSError::new_err((code, text, path.as_os_str().to_owned(), code))
 }
 
 /// One path or several.
@@ -333,7 +343,6 @@ impl PyEncodeStream {
     }
 }
 
-/// Text <-> ids below the tokenizer.
 #[pymodule]
 mod _core {
     #[pymodule_export]

@@ -12,6 +12,7 @@ use crate::count::PretokenCounts;
 use crate::error::{SpecialTokenError, TrainError};
 use crate::input::Blocks;
 use crate::merge::learn_merges;
+use crate::queue::Pair;
 use crate::special::SpecialTokens;
 
 /// Every vocabulary starts with the 256 single bytes.
@@ -124,22 +125,32 @@ impl Trainer {
         if counts.is_empty() {
             return Err(TrainError::NoText);
         }
-        let (tokens, merges) = learn_merges(counts, self.max_merges, &self.interrupt)?;
-        // Special tokens come first, and move the ids of all others.
-        let special = self.special.tokens();
-        let first_id = u32::try_from(special.len()).unwrap_or(u32::MAX);
-        let shift = |id: u32| id.saturating_add(first_id);
-        Ok(Vocabulary {
-            tokens: special
-                .iter()
-                .map(|token| token.clone().into_bytes())
-                .chain(tokens.iter().map(|token| token.to_vec()))
-                .collect(),
-            merges: merges
-                .iter()
-                .map(|&(left, right)| (shift(left), shift(right)))
-                .collect(),
-        })
+        self.vocabulary(&learn_merges(counts, self.max_merges, &self.interrupt)?)
+    }
+
+    /// Puts the special tokens before the bytes and the merged tokens, which moves all ids.
+    fn vocabulary(&self, merges: &[Pair]) -> Result<Vocabulary, TrainError> {
+        let special = self
+            .special
+            .tokens()
+            .iter()
+            .map(|token| token.clone().into_bytes());
+        let bytes = (0..=u8::MAX).map(|byte| vec![byte]);
+        let mut tokens: Vec<Vec<u8>> = special.chain(bytes).collect();
+        let first = tokens.len() - BYTE_TOKENS;
+        for &(left, right) in merges {
+            let [left, right] = [left, right].map(|id| &tokens[first + id as usize]);
+            tokens.push([left.as_slice(), right].concat());
+        }
+        if u32::try_from(tokens.len()).is_err() {
+            return Err(TrainError::TooMany { what: "tokens" });
+        }
+        let shift = |id: u32| id + first as u32;
+        let merges = merges
+            .iter()
+            .map(|&(left, right)| (shift(left), shift(right)))
+            .collect();
+        Ok(Vocabulary { tokens, merges })
     }
 
     fn count<B, I>(&self, blocks: I) -> Result<PretokenCounts, TrainError>
@@ -187,7 +198,7 @@ mod tests {
     const SPECIAL: [&str; 5] = ["<|>", "<|><|>", "b\na", "  b", "é|"];
     const TEXT: &str = "[ab <|>é'\r\n\u{3000}]{0,40}";
 
-    fn merges(vocabulary: &Vocabulary) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn merges(vocabulary: &Vocabulary) -> Vec<naive::Merge> {
         let token = |id: u32| vocabulary.tokens[id as usize].clone();
         vocabulary
             .merges

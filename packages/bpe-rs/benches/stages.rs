@@ -1,0 +1,112 @@
+//! How fast each stage is, in bytes of text a second: `cargo bench`, or `cargo bench split`.
+//!
+//! On generated text whose words come as often as in prose (Zipf's law). `BPE_BENCH_FILE` names a
+//! real one to use in its place.
+
+use std::hint::black_box;
+
+use bpe_rs::{BpeEncoder, Trainer, Vocabulary, pretokenize};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const BYTES: usize = 4 << 20;
+const VOCAB_SIZE: usize = 4096;
+
+/// Numbers without a dependency (Steele et al. 2014, SplitMix64).
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % limit as u64) as usize
+    }
+
+    fn word(&mut self) -> String {
+        let length = 1 + self.below(9);
+        (0..length)
+            .map(|_| char::from(b"etaoinshrdlucmfwyp"[self.below(18)]))
+            .collect()
+    }
+}
+
+fn generated_text() -> String {
+    let mut draw = SplitMix(0);
+    let words: Vec<String> = (0..30_000).map(|_| draw.word()).collect();
+    let ends = [" ", " ", " ", " ", ", ", ". ", "\n", "'s "];
+    let mut text = String::with_capacity(BYTES + 16);
+    while text.len() < BYTES {
+        // Dividing by one random number gives rank r a chance of about 1 / r^2 - near enough.
+        let rank = words.len() / (1 + draw.below(words.len()));
+        text.push_str(&words[(rank + draw.below(200)) % words.len()]);
+        text.push_str(ends[draw.below(ends.len())]);
+    }
+    text
+}
+
+fn text() -> String {
+    match std::env::var_os("BPE_BENCH_FILE") {
+        Some(path) => std::fs::read_to_string(path).expect("BPE_BENCH_FILE names a UTF-8 file"),
+        None => generated_text(),
+    }
+}
+
+fn learn(text: &str, merges: usize) -> Vocabulary {
+    let trainer = Trainer::new(256 + merges, &[] as &[&str]).expect("there is room for the bytes");
+    trainer
+        .num_threads(1)
+        .train_texts(&[text])
+        .expect("there is text")
+}
+
+fn encoder(learned: &Vocabulary) -> BpeEncoder {
+    let token = |id: u32| learned.tokens[id as usize].as_slice();
+    let merges: Vec<_> = learned
+        .merges
+        .iter()
+        .map(|&(l, r)| (token(l), token(r)))
+        .collect();
+    let vocab = (0..).zip(learned.tokens.clone());
+    BpeEncoder::new(vocab, &merges, &[]).expect("what was learned fits together")
+}
+
+fn stages(criterion: &mut Criterion) {
+    let text = text();
+    let learned = learn(&text, VOCAB_SIZE - 256);
+    // Equal first, then fast: the tokens must be the text again.
+    let ids = encoder(&learned).encode(&text);
+    let decoded: Vec<&[u8]> = ids
+        .iter()
+        .map(|&id| &learned.tokens[id as usize][..])
+        .collect();
+    assert_eq!(decoded.concat(), text.as_bytes());
+
+    let mut group = criterion.benchmark_group("stages");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("split", |bencher| {
+        bencher.iter(|| pretokenize(black_box(&text)).count())
+    });
+    group.bench_function("split+count", |bencher| {
+        bencher.iter(|| learn(black_box(&text), 0))
+    });
+    group.bench_function("split+count+merge", |bencher| {
+        bencher.iter(|| learn(black_box(&text), VOCAB_SIZE - 256));
+    });
+    group.bench_function("encode, cold cache", |bencher| {
+        bencher.iter_with_setup(
+            || encoder(&learned),
+            |encoder| encoder.encode(black_box(&text)),
+        );
+    });
+    let warm = encoder(&learned);
+    warm.encode(&text);
+    group.bench_function("encode, warm cache", |bencher| {
+        bencher.iter(|| warm.encode(black_box(&text)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);

@@ -1,0 +1,164 @@
+"""Property: encoding is undone by joining tokens, and a stream gives the ids of the whole text.
+
+Golden: GPT-2's rules on hand-worked merges. Table: every kind of bad input is a clear error.
+"""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from bpe_rs import BpeEncoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+BYTES = {byte: bytes([byte]) for byte in range(256)}
+MERGES = [(b"a", b"b"), (b"ab", b"ab"), (b" ", b"ab"), (b"b", b"c"), (b"\xc3", b"\xa9")]
+VOCAB = BYTES | {1000 * rank: left + right for rank, (left, right) in enumerate(MERGES, 1)}
+SPECIAL = {"<|a|>": 7_000, "<|a|><|a|>": 8_000, "|a|>ab": 9_000, " ab\n": 2**32 - 1}
+TOKENS = VOCAB | {token_id: token.encode() for token, token_id in SPECIAL.items()}
+TEXT = st.lists(st.sampled_from([*SPECIAL, *"<|a>bcé \n'l", "\u3000"])).map("".join)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> BpeEncoder:
+    return BpeEncoder(VOCAB, MERGES, SPECIAL)
+
+
+@pytest.mark.parametrize(
+    ("text", "token_ids"),
+    [
+        ("", []),
+        ("ab", [1000]),
+        ("abab", [2000]),
+        ("ababab", [2000, 1000]),
+        (" abab", [32, 2000]),  # rank 1 comes before rank 2
+        (" ab", [3000]),
+        ("abc", [1000, 99]),
+        ("bc", [4000]),
+        ("é", [5000]),
+        ("è", [0xC3, 0xA8]),
+        ("<|a|><|a|><|a|>", [8000, 7000]),
+        ("<|a|>ab", [7000, 1000]),  # the leftmost wins over the longer one inside
+        ("x|a|>ab", [120, 9000]),
+        (" ab\n", [2**32 - 1]),
+    ],
+)
+def test_ids_are_those_worked_out_by_hand(encoder: BpeEncoder, text: str, token_ids: list[int]):
+    assert encoder.encode(text) == token_ids
+    assert encoder.encode_to_numpy(text).tolist() == token_ids
+
+
+def test_a_vocabulary_entry_that_no_merge_reaches_is_never_produced():
+    encoder = BpeEncoder(BYTES | {256: b"ab", 257: b"abc"}, [(b"a", b"b")])
+    assert encoder.encode("abc") == [256, 99]
+
+
+def test_merges_out_of_order_apply_one_at_a_time_from_the_left():
+    # As tiktoken and tokenizers do it: "ab" + "a" is looked for as soon as there is an "ab".
+    merges = [(b"ab", b"a"), (b"a", b"b")]
+    encoder = BpeEncoder(BYTES | {256: b"ab", 257: b"aba"}, merges)
+    assert encoder.encode("abab") == [257, 98]
+
+
+@given(TEXT)
+def test_joining_the_tokens_undoes_encoding(encoder: BpeEncoder, text: str):
+    assert b"".join(TOKENS[token_id] for token_id in encoder.encode(text)) == text.encode()
+
+
+@given(st.text())
+def test_joining_the_tokens_undoes_encoding_of_random_unicode(encoder: BpeEncoder, text: str):
+    assert b"".join(TOKENS[token_id] for token_id in encoder.encode(text)) == text.encode()
+
+
+@given(TEXT, st.sets(st.sampled_from(list(SPECIAL))))
+def test_special_tokens_not_chosen_are_plain_text(encoder: BpeEncoder, text: str, chosen: set[str]):
+    theirs = BpeEncoder(VOCAB, MERGES, {token: SPECIAL[token] for token in chosen})
+    assert encoder.encode(text, chosen) == theirs.encode(text)
+    assert encoder.encode_to_numpy(text, frozenset(chosen)).tolist() == theirs.encode(text)
+
+
+@given(st.lists(TEXT))
+def test_a_stream_gives_the_ids_of_the_whole_text_for_any_split(
+    encoder: BpeEncoder, parts: list[str]
+):
+    stream = encoder.stream()
+    for _ in range(2):  # `finish` leaves it ready for the next text
+        arrays = [*map(stream.feed, parts), stream.finish()]
+        assert all(array.dtype == np.uint32 for array in arrays)
+        assert np.concatenate(arrays).tolist() == encoder.encode("".join(parts))
+
+
+@pytest.mark.parametrize("unit", ["a", "ab", "abc", " ", "é", "<|a|>"])
+def test_a_huge_pretoken_is_no_trouble_whole_or_in_small_parts(encoder: BpeEncoder, unit: str):
+    # Merging or rescanning it from its start each time would take hours.
+    text = unit * 300_000
+    token_ids = encoder.encode(text)
+    assert b"".join(TOKENS[token_id] for token_id in token_ids) == text.encode()
+    stream = encoder.stream()
+    parts = [stream.feed(text[at : at + 7]) for at in range(0, len(text), 7)]
+    assert np.concatenate([*parts, stream.finish()]).tolist() == token_ids
+
+
+def test_many_threads_may_use_one_encoder(encoder: BpeEncoder):
+    texts = [f"ab{n} abab {n * n}\n" * 200 for n in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(encoder.encode, texts)) == [encoder.encode(text) for text in texts]
+
+
+def test_more_pretokens_than_the_cache_holds_are_no_trouble(encoder: BpeEncoder):
+    text = " ".join(map(str, range(100_000, 150_000)))
+    stream = encoder.stream()
+    ours = np.concatenate([stream.feed(text), stream.finish()])
+    assert ours.tolist() == list(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("vocab", "merges", "special_tokens", "message"),
+    [
+        ({i: b for i, b in BYTES.items() if i != 255}, [], {}, "byte 0xff has no token"),
+        (BYTES | {256: b"a"}, [], {}, 'token ids 97 and 256 both stand for b"a"'),
+        (BYTES | {-1: b"ab"}, [], {}, r"token id must be at least 0 and below 2\*\*32, got -1"),
+        (BYTES | {2**32: b"ab"}, [], {}, r"token id must be .* below 2\*\*32, got 4294967296"),
+        (BYTES, [(b"a", b"\xff")], {}, r'merge 0 joins b"a" and b"\\xff", but .* hold b"a\\xff"'),
+        (BYTES | {256: b"abc"}, [(b"ab", b"c")], {}, r'merge 0 .* does not hold b"ab"'),
+        (BYTES | {256: b"abc"}, [(b"a", b"bc")], {}, r'merge 0 .* does not hold b"bc"'),
+        (VOCAB, [*MERGES, MERGES[1]], {}, 'merge 5 joins b"ab" and b"ab" as merge 1 does'),
+        (VOCAB, MERGES, {"": 1}, "special token 0 is empty"),
+        (VOCAB, MERGES, {"<a>": -1}, "id of a special token must be at least 0"),
+        (VOCAB, MERGES, {"<\udc80>": 1}, "character 1 is a lone surrogate"),
+    ],
+)
+def test_what_makes_no_encoder_is_a_value_error(
+    vocab: dict[int, bytes],
+    merges: list[tuple[bytes, bytes]],
+    special_tokens: dict[str, int],
+    message: str,
+):
+    with pytest.raises(ValueError, match=message):
+        BpeEncoder(vocab, merges, special_tokens)
+
+
+def test_an_unknown_special_token_is_a_key_error(encoder: BpeEncoder):
+    with pytest.raises(KeyError, match=r"is not one of the encoder.+s 4 special tokens"):
+        encoder.encode("text", ["<|b|>"])
+
+
+def test_one_str_is_no_collection_of_special_tokens(encoder: BpeEncoder):
+    with pytest.raises(TypeError, match="put it in a list"):
+        encoder.encode("text", "<|a|>")
+
+
+def test_a_lone_surrogate_is_a_value_error_and_leaves_a_stream_as_it_was(encoder: BpeEncoder):
+    stream = encoder.stream()
+    parts = [stream.feed("a")]
+    for call in (encoder.encode, encoder.encode_to_numpy, stream.feed):
+        with pytest.raises(ValueError, match=r"character 1 is a lone surrogate; .* errors="):
+            call("b\udc80")
+    assert np.concatenate([*parts, stream.feed("b"), stream.finish()]).tolist() == [1000]
+
+
+def test_every_single_character_can_be_encoded(encoder: BpeEncoder):
+    text = "".join(chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c <= 0xDFFF)
+    tokens = (TOKENS[token_id] for token_id in encoder.encode(text))
+    assert b"".join(tokens) == text.encode()
