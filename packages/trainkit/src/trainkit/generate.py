@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Int64
 from nnparts import KVCache, TransformerConfig
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ from trainkit.evaluate import evaluation_mode
 from trainkit.model_state import unwrap
 from trainkit.sampling import Sampling, next_token_probs
 
-Prompt = Sequence[int] | Int[Tensor, " seq"] | Int[Tensor, "batch seq"]
+Prompt = Sequence[int] | Sequence[Sequence[int]] | Tensor
 
 
 def generate(
@@ -32,7 +32,7 @@ def generate(
     """Continue `prompt_ids` by up to `max_new_tokens` tokens.
 
     Every row draws from a random stream of its own, so row r comes out the same in a batch of any
-    size. With the KV cache the ids are those without it, only sooner.
+    size, and the same with the KV cache as without (but where two logits differ by rounding only).
 
     Past the context the window slides: when `context_length` tokens are in view, the last
     `context_length // 2` of them become the prompt of a new window. So a token costs one position
@@ -64,7 +64,7 @@ def generate(
     sampling = Sampling(temperature, top_k, top_p)
     config = cast(TransformerConfig, unwrap(model).config)
     device = next(model.parameters()).device
-    prompt = torch.as_tensor(prompt_ids, dtype=torch.int64, device=device)
+    prompt = torch.as_tensor(prompt_ids, device=device)
     rows = _checked_rows(prompt, config)
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
@@ -115,6 +115,8 @@ def _checked_rows(prompt: Tensor, config: TransformerConfig) -> Int64[Tensor, "b
             "prompt_ids must be (seq,) or (batch, seq) with at least one token, got shape "
             f"{tuple(prompt.shape)}; an end-of-text token can start a text from nothing"
         )
+    if prompt.is_floating_point():
+        raise ValueError(f"prompt_ids must be integers, got {prompt.dtype}")
     if prompt.shape[-1] > config.context_length:
         raise ValueError(
             f"the prompt has {prompt.shape[-1]} tokens, the model's context_length is "
@@ -126,7 +128,7 @@ def _checked_rows(prompt: Tensor, config: TransformerConfig) -> Int64[Tensor, "b
             f"token id {int(outside[0])} is not in the model's vocabulary of {config.vocab_size}; "
             "encode the prompt with the tokenizer it was trained with"
         )
-    return prompt if prompt.ndim == 2 else prompt[None]
+    return prompt.long() if prompt.ndim == 2 else prompt.long()[None]
 
 
 def _row_streams(

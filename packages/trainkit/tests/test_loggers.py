@@ -1,0 +1,148 @@
+"""Loggers. Property: metrics.jsonl is never torn, and no guest takes the run down."""
+
+import io
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+from trainkit import ConsoleLogger, JsonlLogger, WandbLogger
+from trainkit.loggers import GuardedLogger
+
+METRICS = {"loss": 2.5, "lr": 1e-3, "grad_norm": 1.0, "tokens_per_second": 12_345.0}
+
+
+def test_each_line_is_there_at_once(tmp_path):
+    logger = JsonlLogger(tmp_path / "metrics.jsonl")
+    for step in (1, 2):
+        logger.log(step, METRICS)
+        lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == [
+            {"step": number, **METRICS} for number in range(1, step + 1)
+        ]
+    logger.close()
+
+
+def test_rewinding_drops_later_steps_and_a_torn_line(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    logger = JsonlLogger(path)
+    for step in (5, 10, 10, 15):
+        logger.log(step, METRICS)
+    logger.close()
+    with path.open("ab") as file:
+        file.write(b'{"step": 3, "lo')
+    logger = JsonlLogger(path)
+    logger.rewind(10)
+    logger.log(11, METRICS)
+    logger.close()
+    steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
+    assert steps == [5, 10, 10, 11]
+
+
+def test_without_a_terminal_the_console_gets_plain_lines():
+    out = io.StringIO()
+    logger = ConsoleLogger(Console(file=out, width=100), total_steps=2_000)
+    logger.log(1_000, METRICS)
+    logger.log(1_000, {"valid_loss": 1.25, "valid_bits_per_byte": 0.5})
+    logger.log(2_000, {"valid_loss": 1.125})
+    logger.close()
+    assert out.getvalue().splitlines() == [
+        "step 1,000/2,000: loss 2.500, 12,345 tokens/s",
+        "step 1,000: validation loss 1.2500 nats/token, 0.5000 bits/byte",
+        "step 2,000: validation loss 1.1250 nats/token",
+    ]
+
+
+def test_on_a_terminal_the_console_shows_a_bar_that_starts_where_the_run_does():
+    out = io.StringIO()
+    logger = ConsoleLogger(Console(file=out, width=100, force_terminal=True), total_steps=2_000)
+    logger.log(1_500, METRICS)
+    logger.log(1_500, {"valid_loss": 1.25})
+    logger.log(2_000, METRICS)
+    logger.close()
+    logger.close()
+    for words in ("step 1,500/2,000", "loss 2.500", "12,345 tokens/s", "validation loss 1.2500"):
+        assert words in out.getvalue()
+
+
+class Failing:
+    def __init__(self):
+        self.calls = 0
+
+    def log(self, step, metrics):
+        self.calls += 1
+        raise ConnectionError("no network")
+
+    def close(self):
+        self.calls += 1
+
+
+def test_a_failing_logger_costs_one_warning():
+    failing = Failing()
+    guarded = GuardedLogger(failing)
+    with pytest.warns(RuntimeWarning, match="Failing failed and is out.*no network"):
+        guarded.log(1, METRICS)
+    guarded.log(2, METRICS)  # a second warning would be an error here
+    guarded.close()
+    assert failing.calls == 1
+
+
+class FakeWandb(SimpleNamespace):
+    """Takes note of what is called; the real one is tested below where it is installed."""
+
+    def __init__(self, api_key=None):
+        super().__init__(api=SimpleNamespace(api_key=api_key), options={}, logged=[], ended=False)
+
+    def init(self, **options):
+        self.options = options
+        return SimpleNamespace(log=self._log, finish=self._finish)
+
+    def _log(self, metrics, step):
+        self.logged.append((step, metrics))
+
+    def _finish(self):
+        self.ended = True
+
+
+@pytest.mark.parametrize(
+    ("api_key", "environment", "mode"),
+    [
+        (None, {}, "offline"),
+        ("from netrc", {}, "online"),
+        (None, {"WANDB_API_KEY": "from the environment"}, "online"),
+        ("from netrc", {"WANDB_MODE": "disabled"}, "disabled"),
+    ],
+)
+def test_wandb_is_offline_without_a_key(tmp_path, monkeypatch, api_key, environment, mode):
+    fake = FakeWandb(api_key)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    logger = WandbLogger(tmp_path, run_id="run-1", config={"lr": 1})
+    logger.log(3, METRICS)
+    logger.close()
+    assert fake.options["mode"] == mode
+    assert fake.options["id"] == "run-1"
+    assert fake.options["config"] == {"lr": 1}
+    assert fake.logged == [(3, METRICS)]
+    assert fake.ended
+
+
+def test_without_wandb_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ImportError, match="extra `wandb`"):
+        WandbLogger(tmp_path)
+
+
+@pytest.mark.filterwarnings("default")  # wandb's own
+def test_the_real_wandb_works_offline(tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="wandb is an extra, and not installed here")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = WandbLogger(tmp_path, run_id="run-1", config={"max_lr": 1e-3})
+    logger.log(1, METRICS)
+    logger.close()
+    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))

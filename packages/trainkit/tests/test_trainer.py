@@ -1,0 +1,211 @@
+"""The loop. Parity: with one written by hand from torch's parts. Table: what stops it."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from trainkit import TokenDataset, TrainConfig, Trainer, make_optimizer
+
+TINY_RUN = Path(__file__).with_name("tiny_run.py")
+
+
+def read_metrics(trainer):
+    lines = (trainer.run_dir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def by_hand(trainer, steps):
+    """Losses, gradient norms and weights of `steps` updates, by torch alone."""
+    model, config = trainer.model, trainer.config
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    gains = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": matrices}, {"params": gains, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=config.weight_decay)
+    losses, norms = [], []
+    for step in range(1, steps + 1):
+        inputs, targets = trainer.train_data.batch(0, step - 1, config.batch_size, 8, "cpu")
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item())
+        if step < config.warmup_steps:
+            lr = config.max_lr * step / config.warmup_steps
+        else:
+            done = (step - config.warmup_steps) / (config.max_steps - config.warmup_steps)
+            half = (config.max_lr - config.min_lr) / 2
+            lr = config.min_lr + half * (1 + math.cos(math.pi * done))
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, norms, [p.detach().clone() for p in model.parameters()]
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_training_is_what_torch_does_by_hand(tmp_path, make_trainer, accumulation):
+    theirs = by_hand(make_trainer(tmp_path), 20)
+    trainer = make_trainer(tmp_path, log_every=1, gradient_accumulation_steps=accumulation)
+    trainer.train()
+    lines = [line for line in read_metrics(trainer) if "loss" in line]
+    # 1e-4: sums in another order, in fp32, over 20 updates that feed on one another.
+    assert [line["loss"] for line in lines] == pytest.approx(theirs[0], rel=1e-4)
+    assert [line["grad_norm"] for line in lines] == pytest.approx(theirs[1], rel=1e-3)
+    for ours, weight in zip(trainer.model.parameters(), theirs[2], strict=True):
+        torch.testing.assert_close(ours, weight, rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_learns_what_can_be_learnt(tmp_path, write_tokens, make_model):
+    data = TokenDataset(write_tokens((3 * np.arange(2_000) % 17).astype(np.uint16)))
+    config = TrainConfig(max_steps=80, batch_size=8, max_lr=1e-2, min_lr=1e-3, warmup_steps=2)
+    model = make_model()
+    result = Trainer(
+        model, make_optimizer(model, config), data, data, config, run_dir=tmp_path / "run"
+    ).train()
+    assert result.loss < 0.1
+    assert result.token_count == 1_999
+
+
+def test_a_run_leaves_metrics_and_checkpoints(tmp_path, make_trainer):
+    trainer = make_trainer(tmp_path, max_steps=12, keep_checkpoints=2)
+    result = trainer.train()
+    lines = read_metrics(trainer)
+    assert [line["step"] for line in lines if "loss" in line] == [1, 3, 6, 9, 12]
+    assert [line["step"] for line in lines if "valid_loss" in line] == [5, 10, 12]
+    keys = {"step", "loss", "lr", "grad_norm", "tokens_per_second", "tokens", "wall_seconds"}
+    assert lines[0].keys() == keys
+    keys = {"step", "valid_loss", "valid_bits_per_byte", "tokens", "wall_seconds"}
+    assert lines[-1].keys() == keys
+    assert lines[-1]["valid_loss"] == result.loss
+    assert lines[-1]["tokens"] == trainer.tokens == 12 * 4 * 8
+    assert [line["lr"] for line in lines if "loss" in line][-1] == 1e-3
+    seconds = [line["wall_seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    assert trainer.checkpoints.steps() == [10, 12]
+
+
+def test_what_is_trained_is_what_evaluation_sees(tmp_path, make_trainer):
+    trainer = make_trainer(tmp_path, eval_tokens=20)
+    result = trainer.train()
+    assert result == trainer.evaluate()
+    assert result.token_count == 20
+    assert trainer.model.training
+
+
+COMPILED_RUN = """
+import functools, runpy, sys, torch
+torch.compile = functools.partial(torch.compile, backend="eager")  # needs no C++ compiler
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_compiled_step_learns_the_same_under_the_same_names(tmp_path, make_trainer):
+    """In a process of its own: the checks of shapes in this one are not for compiling."""
+    plain = make_trainer(tmp_path, run="plain", max_steps=5)
+    plain.train()
+    options = json.dumps({"max_steps": 5, "compile": True})
+    command = [sys.executable, "-c", COMPILED_RUN, TINY_RUN, tmp_path, "compiled", options]
+    subprocess.run(command, check=True)
+    resumed = make_trainer(tmp_path, run="compiled", max_steps=5)
+    assert resumed.resume() == 5
+    for name, weight in plain.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], weight)
+
+
+def test_in_bf16_the_weights_stay_fp32(tmp_path, make_trainer):
+    trainer = make_trainer(tmp_path, max_steps=4, precision="bf16")
+    trainer.train()
+    exact = make_trainer(tmp_path, run="exact", max_steps=4)
+    exact.train()
+    ours, theirs = read_metrics(trainer)[0]["loss"], read_metrics(exact)[0]["loss"]
+    assert ours != theirs
+    assert ours == pytest.approx(theirs, rel=1e-2)  # bf16 has 8 significant bits
+    assert {parameter.dtype for parameter in trainer.model.parameters()} == {torch.float32}
+
+
+class Recorder:
+    def __init__(self):
+        self.lines = []
+        self.is_closed = False
+
+    def log(self, step, metrics):
+        self.lines.append({"step": step, **metrics})
+
+    def close(self):
+        self.is_closed = True
+
+
+class Broken:
+    def log(self, step, metrics):
+        raise ConnectionError("no network")
+
+    def close(self):
+        raise AssertionError("a logger that is out is left in peace")
+
+
+def test_loggers_get_every_line_and_may_fail(tmp_path, make_trainer):
+    recorder = Recorder()
+    trainer = make_trainer(tmp_path, loggers=(Broken(), recorder))
+    with pytest.warns(RuntimeWarning, match="Broken failed"):
+        trainer.train()
+    assert recorder.lines == read_metrics(trainer)
+    assert recorder.is_closed
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path, make_trainer, where):
+    trainer = make_trainer(tmp_path, log_every=100)
+
+    def spoil(*_):
+        if trainer.step != 7:
+            return
+        weight = trainer.model.lm_head.weight
+        if where == "loss":
+            weight.data[0, 0] = float("nan")
+        else:
+            weight.grad[0, 0] = float("inf")
+
+    trainer.optimizer.register_step_pre_hook(spoil)
+    with pytest.raises(FloatingPointError, match=r"at step 10 the loss is nan.*from step 5"):
+        trainer.train()
+    assert trainer.checkpoints.steps() == [5]
+
+
+def test_a_gradient_that_is_no_number_is_noticed_in_its_own_step(tmp_path, make_trainer):
+    trainer = make_trainer(tmp_path, log_every=1)
+    trainer.model.lm_head.weight.register_hook(
+        lambda grad: grad * (float("inf") if trainer.step == 3 else 1.0)
+    )
+    with pytest.raises(FloatingPointError, match=r"at step 4 the loss is [0-9.]+ and the gradient"):
+        trainer.train()
+
+
+def test_a_directory_with_a_run_is_not_overwritten(tmp_path, make_trainer):
+    make_trainer(tmp_path).train()
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match=r"holds a run that is at step 20.*call resume\(\)"):
+        make_trainer(tmp_path).train()
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_what_does_not_fit_together_is_refused_before_the_first_step(
+    tmp_path, make_trainer, make_model, write_tokens
+):
+    with pytest.raises(ValueError, match="context_length 500 and its target need 501"):
+        make_trainer(tmp_path, model=make_model(context_length=500))
+    with pytest.raises(ValueError, match="ids below 17, the model's vocab_size is 16"):
+        make_trainer(tmp_path, model=make_model(vocab_size=16))
+    with pytest.raises(ValueError, match=r"model is on cpu, config\.device is 'meta'"):
+        make_trainer(tmp_path, device="meta")
+    data, one = (
+        TokenDataset(write_tokens(np.zeros(count, np.uint16), f"{count}.npy")) for count in (99, 1)
+    )
+    model, config = make_model(), TrainConfig()
+    with pytest.raises(ValueError, match="fewer than the 2 tokens"):
+        Trainer(model, make_optimizer(model, config), data, one, config, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
