@@ -2,16 +2,11 @@
 
 import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from trainkit import TokenDataset, TrainConfig, Trainer, make_optimizer
-
-TINY_RUN = Path(__file__).with_name("tiny_run.py")
 
 
 def read_metrics(trainer):
@@ -94,27 +89,6 @@ def test_what_is_trained_is_what_evaluation_sees(tmp_path, make_trainer):
     assert result == trainer.evaluate()
     assert result.token_count == 20
     assert trainer.model.training
-
-
-COMPILED_RUN = """
-import functools, runpy, sys, torch
-torch.compile = functools.partial(torch.compile, backend="eager")  # needs no C++ compiler
-sys.argv.pop(0)
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def test_a_compiled_step_learns_the_same_under_the_same_names(tmp_path, make_trainer):
-    """In a process of its own: the checks of shapes in this one are not for compiling."""
-    plain = make_trainer(tmp_path, run="plain", max_steps=5)
-    plain.train()
-    options = json.dumps({"max_steps": 5, "compile": True})
-    command = [sys.executable, "-c", COMPILED_RUN, TINY_RUN, tmp_path, "compiled", options]
-    subprocess.run(command, check=True)
-    resumed = make_trainer(tmp_path, run="compiled", max_steps=5)
-    assert resumed.resume() == 5
-    for name, weight in plain.model.state_dict().items():
-        assert torch.equal(resumed.model.state_dict()[name], weight)
 
 
 def test_in_bf16_the_weights_stay_fp32(tmp_path, make_trainer):
