@@ -1,12 +1,13 @@
 """Token files, batches, checkpoints, the training loop and decoding: ids in, ids out, no text."""
 
+from trainkit.atomic import replace_file
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
 from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
 from trainkit.config import TrainConfig
 from trainkit.data import TokenDataset, get_batch
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.generate import generate
-from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, WandbLogger
+from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
 from trainkit.optimizer import make_optimizer, parameter_groups
 from trainkit.precision import (
     PRECISIONS,
@@ -27,6 +28,7 @@ __all__ = [
     "EvalResult",
     "JsonlLogger",
     "Logger",
+    "Metrics",
     "Precision",
     "PrecisionReport",
     "Sampling",
@@ -44,6 +46,7 @@ __all__ = [
     "next_token_probs",
     "parameter_groups",
     "precision_context",
+    "replace_file",
     "save_checkpoint",
     "top_k_filter",
     "top_p_filter",

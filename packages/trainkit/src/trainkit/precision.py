@@ -62,6 +62,9 @@ class PrecisionReport:
 def precision_context(precision: Precision, device: str | torch.device) -> Generator[None]:
     """Compute matrix products in `precision` inside the block, forward and backward.
 
+    Both passes belong inside: the backward's products look at the flag of "fp32-onednn" as the
+    forward's do. Under "bf16" it makes no difference, each gradient has the dtype of its product.
+
     Raises:
         ValueError: there is no such precision on this device or in this torch.
     """
@@ -99,7 +102,8 @@ def measure_precision(
 
     Args:
         model: on the device where it will be trained.
-        inputs: `(batch, seq)`, a batch as in training.
+        inputs: `(batch, seq)`, a micro batch as in training, or fewer of its rows where one takes
+            seconds: there are `rounds` + 1 passes for each candidate that is left.
         targets: `(batch, seq)`.
         rounds: passes for each candidate, after one to warm up.
     """
