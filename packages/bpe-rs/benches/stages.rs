@@ -1,7 +1,7 @@
 //! How fast each stage is, in bytes of text a second: `cargo bench`, or `cargo bench split`.
 //!
-//! On generated text whose words come as often as in prose (Zipf's law). `BPE_BENCH_FILE` names a
-//! real one to use in its place.
+//! On generated text with a few frequent words and many rare ones, as in prose. `BPE_BENCH_FILE`
+//! names a real text to use in its place.
 
 use std::hint::black_box;
 
@@ -36,7 +36,7 @@ fn generated_text() -> String {
     let ends = [" ", " ", " ", " ", ", ", ". ", "\n", "'s "];
     let mut text = String::with_capacity(BYTES + 16);
     while text.len() < BYTES {
-        // Dividing by one random number gives rank r a chance of about 1 / r^2 - near enough.
+        // Dividing by a random number makes small ranks frequent.
         let rank = words.len() / (1 + draw.below(words.len()));
         text.push_str(&words[(rank + draw.below(200)) % words.len()]);
         text.push_str(ends[draw.below(ends.len())]);

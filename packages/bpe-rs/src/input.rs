@@ -182,7 +182,7 @@ fn last_space(text: &str, special: &SpecialTokens) -> Option<usize> {
     let limit = text.len().saturating_sub(margin);
     let is_space = |cut: &usize| matches!(text.as_bytes()[*cut], b' ' | b'\n');
     let mut spaces = (1..=limit).rev().filter(is_space);
-    spaces.find(|&cut| !is_white_space_at(text, cut + 1) && !special.disturb(text, cut))
+    spaces.find(|&cut| !is_white_space_at(text, cut + 1) && !special.touches(text, cut))
 }
 
 fn last_special_end(text: &str, special: &SpecialTokens) -> Option<usize> {

@@ -11,11 +11,13 @@
 //! // Room for one special token, 256 bytes and three merges.
 //! let trainer = Trainer::new(1 + 256 + 3, &["<|end|>"])?;
 //! let learned = trainer.train_texts(&["low low low<|end|>lower lower newest"])?;
-//! let tokens: Vec<_> = learned.tokens[257..].iter().map(|token| token.escape_ascii().to_string()).collect();
-//! assert_eq!(tokens, ["ow", "low", " low"]);
+//! let merged: Vec<&[u8]> = learned.tokens[257..].iter().map(Vec::as_slice).collect();
+//! assert_eq!(merged, [b"ow" as &[u8], b"low", b" low"]);
 //!
-//! let merges: Vec<_> = learned.merges.iter().map(|&(l, r)| (&learned.tokens[l as usize], &learned.tokens[r as usize])).collect();
-//! let encoder = BpeEncoder::new((0..).zip(learned.tokens.clone()), &merges, &[("<|end|>".to_owned(), 0)])?;
+//! let token = |id: u32| learned.tokens[id as usize].as_slice();
+//! let merges: Vec<_> = learned.merges.iter().map(|&(l, r)| (token(l), token(r))).collect();
+//! let vocab = (0..).zip(learned.tokens.clone());
+//! let encoder = BpeEncoder::new(vocab, &merges, &[("<|end|>".to_owned(), 0)])?;
 //! assert_eq!(encoder.encode("low low<|end|>"), [258, 259, 0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -44,6 +44,7 @@ struct Word {
 }
 
 /// Where the left token of a pair begins (or began: a later merge may have taken it).
+#[derive(Clone, Copy)]
 struct Occurrence {
     word: u32,
     offset: u32,
@@ -101,7 +102,7 @@ impl Learner {
         let uses = self.pairs.remove(&pair).unwrap_or_default();
         let mut created = Vec::new();
         for occurrence in uses.occurrences {
-            self.merge_at(&occurrence, pair, merged, &mut created);
+            self.merge_at(occurrence, pair, merged, &mut created);
         }
         for pair in created {
             let count = self.pairs.get(&pair).map_or(0, |uses| uses.count);
@@ -117,13 +118,14 @@ impl Learner {
     /// Replaces one occurrence of `pair` and tells its neighbours; notes pairs seen first.
     fn merge_at(
         &mut self,
-        occurrence: &Occurrence,
+        occurrence: Occurrence,
         (left, right): Pair,
         merged: u32,
         created: &mut Vec<Pair>,
     ) {
-        let Word { start, count } = self.words[occurrence.word as usize];
-        let left_at = start + occurrence.offset as usize;
+        let Occurrence { word, offset } = occurrence;
+        let Word { start, count } = self.words[word as usize];
+        let left_at = start + offset as usize;
         let right_at = left_at + self.bytes(left).len();
         if self.places[left_at] != left || self.places[right_at] != right {
             return; // stale: another merge took one of the two
@@ -135,26 +137,18 @@ impl Learner {
         self.places[left_at] = merged;
         self.places[end - 1] = merged;
         if before != SEPARATOR {
-            let offset = occurrence.offset - self.bytes(before).len() as u32;
+            let offset = offset - self.bytes(before).len() as u32;
             self.remove((before, left), count);
             self.add(
                 (before, merged),
                 count,
-                Occurrence {
-                    offset,
-                    ..*occurrence
-                },
+                Occurrence { word, offset },
                 created,
             );
         }
         if after != SEPARATOR {
             self.remove((right, after), count);
-            self.add(
-                (merged, after),
-                count,
-                Occurrence { ..*occurrence },
-                created,
-            );
+            self.add((merged, after), count, occurrence, created);
         }
     }
 

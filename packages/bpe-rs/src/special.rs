@@ -102,7 +102,7 @@ impl SpecialTokens {
     }
 
     /// Whether some special token in `text` has byte `cut` inside it, or begins right after it.
-    pub(crate) fn disturb(&self, text: &str, cut: usize) -> bool {
+    pub(crate) fn touches(&self, text: &str, cut: usize) -> bool {
         let text = text.as_bytes();
         self.tokens.iter().map(String::as_bytes).any(|token| {
             let insides = (1..token.len().min(cut + 1)).filter(|&at| token[at] == text[cut]);

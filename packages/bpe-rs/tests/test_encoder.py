@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from bpe_rs import BpeEncoder
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 BYTES = {byte: bytes([byte]) for byte in range(256)}
@@ -61,16 +61,19 @@ def test_merges_out_of_order_apply_one_at_a_time_from_the_left():
     assert encoder.encode("abab") == [257, 98]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(TEXT)
 def test_joining_the_tokens_undoes_encoding(encoder: BpeEncoder, text: str):
     assert b"".join(TOKENS[token_id] for token_id in encoder.encode(text)) == text.encode()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text())
 def test_joining_the_tokens_undoes_encoding_of_random_unicode(encoder: BpeEncoder, text: str):
     assert b"".join(TOKENS[token_id] for token_id in encoder.encode(text)) == text.encode()
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(TEXT, st.sets(st.sampled_from(list(SPECIAL))))
 def test_special_tokens_not_chosen_are_plain_text(encoder: BpeEncoder, text: str, chosen: set[str]):
     theirs = BpeEncoder(VOCAB, MERGES, {token: SPECIAL[token] for token in chosen})
@@ -78,6 +81,7 @@ def test_special_tokens_not_chosen_are_plain_text(encoder: BpeEncoder, text: str
     assert encoder.encode_to_numpy(text, frozenset(chosen)).tolist() == theirs.encode(text)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(TEXT))
 def test_a_stream_gives_the_ids_of_the_whole_text_for_any_split(
     encoder: BpeEncoder, parts: list[str]

@@ -68,7 +68,7 @@ def prose(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("prose"), text)[0]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.text("ab <|end>é\r\n'", max_size=60), min_size=1, max_size=4),
     limit=st.integers(0, 30),
