@@ -70,3 +70,36 @@ def test_without_a_sidecar_bytes_are_unknown(tmp_path, make_model):
 
 def test_a_loss_beyond_all_bounds_has_a_perplexity():
     assert EvalResult(1_000.0, 1, None).perplexity == math.inf
+
+
+@pytest.mark.parametrize("stride", [1, 3, 4, 8])
+@pytest.mark.parametrize("token_count", [2, 8, 9, 12, 30])
+def test_overlapping_windows_predict_each_token_once_from_what_they_see(
+    write_tokens, make_model, token_count, stride
+):
+    token_ids = np.random.default_rng(1).integers(17, size=token_count).astype(np.uint16)
+    model = make_model()
+    ours = evaluate(
+        model,
+        TokenDataset(write_tokens(token_ids)),
+        context_length=8,
+        batch_size=3,
+        device="cpu",
+        stride=stride,
+    )
+    losses = []
+    with torch.no_grad():
+        for target in range(1, token_count):
+            # The first window reaches to token 8; the k-th after it predicts `stride` more.
+            start = stride * max(0, -(-(target - 8) // stride))
+            seen = torch.from_numpy(token_ids[start:target].astype(np.int64))
+            losses.append(-model(seen[None])[0, -1].log_softmax(-1)[token_ids[target]].item())
+    assert ours.token_count == token_count - 1
+    assert ours.loss == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("stride", [0, 9])
+def test_a_stride_that_skips_tokens_or_stands_still_is_refused(write_tokens, make_model, stride):
+    data = TokenDataset(write_tokens(np.zeros(9, np.uint16)))
+    with pytest.raises(ValueError, match=r"stride must be in \[1, 8\]"):
+        evaluate(make_model(), data, context_length=8, batch_size=1, device="cpu", stride=stride)

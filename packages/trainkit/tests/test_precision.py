@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 import torch
 from trainkit import PRECISIONS, measure_precision, precision_context
-from trainkit import precision as module
+from trainkit import measuring as module
 
 
 def onednn_flag() -> str:
@@ -53,7 +53,7 @@ def test_the_fastest_right_one_is_chosen(monkeypatch, make_model, times, errors,
         timed.append(precision)
         return {"fp32": 1.0, **times}[precision]
 
-    monkeypatch.setattr(module, "_has_onednn", lambda device_type: True)
+    monkeypatch.setattr(module, "has_onednn", lambda device_type: True)
     monkeypatch.setattr(module, "_seconds", seconds)
     monkeypatch.setattr(module, "_matmul_error", lambda name, device: errors.get(name, 0.0))
     token_ids = torch.zeros(2, 8, dtype=torch.int64)

@@ -219,7 +219,7 @@ def test_a_compiled_run_that_is_killed_goes_on_uncompiled_to_the_same_end(tmp_pa
     options = {"max_steps": 100, "eval_every": 20, "log_every": 1, "gradient_accumulation_steps": 2}
     undisturbed = make_trainer(tmp_path, run="undisturbed", **options)
     undisturbed.train()
-    told = json.dumps(options | {"compile": True})
+    told = json.dumps(options | {"execution": {"compile": True}})
     child = subprocess.Popen([sys.executable, "-c", COMPILED_RUN, TINY_RUN, tmp_path, "run", told])
     checkpoints = CheckpointManager(tmp_path / "run" / "checkpoints")
     while (checkpoints.latest_step() or 0) < 20:

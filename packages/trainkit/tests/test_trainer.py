@@ -92,7 +92,7 @@ def test_what_is_trained_is_what_evaluation_sees(tmp_path, make_trainer):
 
 
 def test_in_bf16_the_weights_stay_fp32(tmp_path, make_trainer):
-    trainer = make_trainer(tmp_path, max_steps=4, precision="bf16")
+    trainer = make_trainer(tmp_path, max_steps=4, execution={"precision": "bf16"})
     trainer.train()
     exact = make_trainer(tmp_path, run="exact", max_steps=4)
     exact.train()
@@ -174,8 +174,8 @@ def test_what_does_not_fit_together_is_refused_before_the_first_step(
         make_trainer(tmp_path, model=make_model(context_length=500))
     with pytest.raises(ValueError, match="ids below 17, the model's vocab_size is 16"):
         make_trainer(tmp_path, model=make_model(vocab_size=16))
-    with pytest.raises(ValueError, match=r"model is on cpu, config\.device is 'meta'"):
-        make_trainer(tmp_path, device="meta")
+    with pytest.raises(ValueError, match=r"model is on cpu, execution\.device is 'meta'"):
+        make_trainer(tmp_path, execution={"device": "meta"})
     data, one = (
         TokenDataset(write_tokens(np.zeros(count, np.uint16), f"{count}.npy")) for count in (99, 1)
     )

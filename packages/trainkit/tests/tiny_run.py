@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnparts import TransformerConfig, TransformerLM
-from trainkit import TokenDataset, TrainConfig, Trainer, make_optimizer
+from trainkit import Execution, TokenDataset, TrainConfig, Trainer, make_optimizer
 
 VOCAB_SIZE = 17
 
@@ -41,6 +41,7 @@ def make_trainer(
     model: torch.nn.Module | None = None,
     run: str = "run",
     loggers: tuple[Any, ...] = (),
+    execution: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Trainer:
     fields = {"max_steps": 20, "batch_size": 4, "warmup_steps": 3, "log_every": 3, "max_lr": 1e-2}
@@ -54,6 +55,7 @@ def make_trainer(
         make_data(directory, "valid", 60),
         config,
         run_dir=directory / run,
+        execution=Execution(**(execution or {})),
         loggers=loggers,
     )
 

@@ -4,6 +4,7 @@ import sys
 import time
 
 from rich.console import Console
+from rich.text import Text
 
 from prepare.config import PrepareConfig
 from prepare.pipeline import prepare
@@ -18,9 +19,8 @@ def main() -> None:
         start = time.perf_counter()
         directory = prepare(config, console.print)
     except (ValueError, OSError) as error:
-        Console(stderr=True, highlight=False).print(
-            "[bold red]error:[/]", str(error), soft_wrap=True
-        )
+        message = Text("error: ", style="bold red").append(str(error), style="not bold default")
+        Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(1)
     console.print(f"written     {directory} in {time.perf_counter() - start:.1f} s")
     console.print(f"next        uv run train --data {directory}")

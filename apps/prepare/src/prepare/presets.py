@@ -28,16 +28,22 @@ def read_preset(config: type[Config], package: str, name: str) -> Config:
     if name not in names:
         raise ValueError(f"no preset is called {name!r}; {package} has {', '.join(names)}")
     fields = tomllib.loads((files(package) / "presets" / f"{name}.toml").read_text("utf-8"))
-    return _build(config, {**fields, "preset": name}, where=f"preset {name!r}")
+    return build_config(config, {**fields, "preset": name}, where=f"preset {name!r}")
 
 
-def _build(config: type[Config], fields: dict[str, Any], where: str) -> Config:
+def build_config(config: type[Config], fields: dict[str, Any], where: str) -> Config:
+    """Makes a `config` from `fields`, which may hold dicts for the dataclasses within it.
+
+    Raises:
+        ValueError: A field that `config` does not have; `where` says whose it is.
+    """
+    fields = dict(fields)
     types = get_type_hints(config)
     for name, value in fields.items():
         if name not in types:
             raise ValueError(f"{where} sets {name!r}, which is no field of {config.__name__}")
         if dataclasses.is_dataclass(types[name]):
-            fields[name] = _build(types[name], value, f"{where}, table {name!r}")
+            fields[name] = build_config(types[name], value, f"{where}, table {name!r}")
         elif isinstance(value, list):
             fields[name] = tuple(value)
     return config(**fields)

@@ -50,12 +50,11 @@ def find_corpus(config: PrepareConfig, workspace: Path) -> Corpus:
         return _local_corpus(config)
     if len(config.input) > 1 or config.valid is not None:
         raise ValueError(
-            f"the corpus {known.pop()!r} brings its own validation text and stands alone, got"
+            f"the corpus {known.pop()} brings its own validation text and stands alone, got"
             f" --input {' '.join(config.input)} --valid {config.valid}"
         )
-    if "stories" in known:
-        return _write_stories(config, workspace)
-    return _fetch(config.input[0])
+    name = known.pop()
+    return _write_stories(config, workspace) if name == "stories" else _fetch(name)
 
 
 def _local_corpus(config: PrepareConfig) -> Corpus:

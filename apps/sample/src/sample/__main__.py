@@ -4,6 +4,7 @@ import sys
 
 import tyro
 from rich.console import Console
+from rich.text import Text
 
 from sample.config import SampleConfig
 from sample.device import pick_device
@@ -18,9 +19,8 @@ def main() -> None:
     try:
         texts = _write(config)
     except (ValueError, OSError) as error:
-        Console(stderr=True, highlight=False).print(
-            "[bold red]error:[/]", str(error), soft_wrap=True
-        )
+        message = Text("error: ", style="bold red").append(str(error), style="not bold default")
+        Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(1)
     for number, text in enumerate(texts):
         if number:

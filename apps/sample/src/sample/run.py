@@ -55,4 +55,4 @@ def load_run(directory: Path, device: torch.device, step: int | None = None) -> 
         )
     model = TransformerLM(TransformerConfig.from_dict(config["model"]), device=device)
     state = CheckpointManager(directory / "checkpoints").load(model, step=step)
-    return LoadedRun(model.eval(), tokenizer, state["step"])
+    return LoadedRun(model.eval(), tokenizer, state.step)

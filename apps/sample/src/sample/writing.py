@@ -12,11 +12,11 @@ def write(
     tokenizer: Tokenizer,
     prompt: str,
     *,
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float | None,
-    top_k: int | None,
-    seed: int,
+    max_new_tokens: int = 256,
+    temperature: float = 0.8,
+    top_p: float | None = 0.95,
+    top_k: int | None = None,
+    seed: int = 0,
     num_samples: int = 1,
 ) -> list[str]:
     """Continues `prompt` `num_samples` times; each text begins with the prompt.

@@ -1,1 +1,1 @@
-"""Token files to checkpoints, curves and metrics."""
+"""Token files to checkpoints, curves and metrics: the app `train`."""

@@ -1,1 +1,52 @@
-def main() -> None: ...
+"""The command `train`."""
+
+import sys
+import time
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.text import Text
+from sample import load_run, pick_device, write
+
+from train.command_line import read_command_line
+from train.result import RunResult
+from train.run import train
+
+
+def main() -> None:
+    """Runs `train` on the command line's arguments; exits with 1 and a sentence on bad input."""
+    console = Console(highlight=False)
+    start = time.perf_counter()
+    try:
+        result = train(read_command_line(), console)
+    except (ValueError, OSError, FloatingPointError, ImportError) as error:
+        message = Text("error: ", style="bold red").append(str(error), style="not bold default")
+        Console(stderr=True, highlight=False).print(message, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("stopped; go on with: uv run train --resume")
+        sys.exit(130)
+    _show(result, console, time.perf_counter() - start)
+
+
+def _show(result: RunResult, console: Console, seconds: float) -> None:
+    for line in result.sentences():
+        console.print(line)
+    console.print(Panel(Text(_sample(result)), title="a sample", border_style="dim"))
+    console.print(f"done in {seconds / 60:.1f} minutes; the curve is {result.directory}/loss.png")
+    console.print("next:")
+    console.print(f"  uv run sample --run {result.directory} --num-samples 3")
+    console.print(f'  uv run sample --run {result.directory} --prompt "Once upon a time"')
+    console.print("  uv run prepare --input FILE --valid FILE --vocab-size 4096 --out data/mine")
+    console.print("  uv run train --data data/mine --preset tales")
+
+
+def _sample(result: RunResult) -> str:
+    """A text that the run's model writes: read back from its directory, as `sample` does."""
+    run = load_run(result.directory, pick_device())
+    [text] = write(run.model, run.tokenizer, "")
+    return text
+
+
+if __name__ == "__main__":
+    main()

@@ -6,16 +6,17 @@ from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
 from trainkit.config import TrainConfig
 from trainkit.data import TokenDataset, get_batch
 from trainkit.evaluate import EvalResult, evaluate
+from trainkit.execution import Execution
 from trainkit.generate import generate
 from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
-from trainkit.optimizer import make_optimizer, parameter_groups
-from trainkit.precision import (
-    PRECISIONS,
-    Precision,
+from trainkit.measuring import (
+    CompileReport,
     PrecisionReport,
+    measure_compile,
     measure_precision,
-    precision_context,
 )
+from trainkit.optimizer import make_optimizer, parameter_groups
+from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
 from trainkit.token_file import TokenFileInfo
 from trainkit.trainer import Trainer
@@ -24,8 +25,10 @@ __all__ = [
     "PRECISIONS",
     "CheckpointManager",
     "CheckpointState",
+    "CompileReport",
     "ConsoleLogger",
     "EvalResult",
+    "Execution",
     "JsonlLogger",
     "Logger",
     "Metrics",
@@ -42,6 +45,7 @@ __all__ = [
     "get_batch",
     "load_checkpoint",
     "make_optimizer",
+    "measure_compile",
     "measure_precision",
     "next_token_probs",
     "parameter_groups",

@@ -3,12 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from trainkit.precision import PRECISIONS, Precision
-
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. Model and data are told elsewhere; the context length is the model's.
+    """How to train.
+
+    Model and data are told elsewhere; the context length is the model's, and how the steps are
+    computed is told by `Execution`.
 
     Raises:
         ValueError: fields that are out of range or contradict each other, by name.
@@ -50,12 +51,6 @@ class TrainConfig:
     """Updates between lines of metrics; a loss that is not a number is noticed then."""
     seed: int = 0
     """Of the data order and of whatever the model draws in training."""
-    precision: Precision = "fp32"
-    """What matrix products are computed in; `measure_precision` finds the fastest."""
-    compile: bool = False
-    """Whether torch.compile compiles the step: some 20 s once, worth it past some 100 steps."""
-    device: str = "cpu"
-    """Where the model is and the batches go, in torch's words."""
 
     def __post_init__(self) -> None:
         for name in _AT_LEAST_ONE:
@@ -70,7 +65,6 @@ class TrainConfig:
         self._require(
             self.eval_tokens is None or self.eval_tokens >= 1, "eval_tokens", "at least 1 or None"
         )
-        self._require(self.precision in PRECISIONS, "precision", f"one of {PRECISIONS}")
         self._check_together()
 
     @property

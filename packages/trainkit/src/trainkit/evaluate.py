@@ -4,15 +4,15 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from nnparts.functional import cross_entropy
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import nn
 
-from trainkit.data import Batch, TokenDataset
-from trainkit.loss import batch_loss
+from trainkit.data import TokenDataset
 from trainkit.precision import Precision, precision_context
 
 
@@ -42,13 +42,17 @@ def evaluate(
     batch_size: int,
     device: str | torch.device,
     max_tokens: int | None = None,
+    stride: int | None = None,
     precision: Precision = "fp32",
 ) -> EvalResult:
-    """Predict every token of `dataset` but the first, once, in windows that do not overlap.
+    """Predict every token of `dataset` but the first, once.
 
-    Deterministic: the model is in evaluation mode and nothing is drawn. The windows lie side by
-    side from the start, the last one as short as it comes. bits_per_byte is
-    loss / ln 2 / bytes_per_token.
+    Deterministic: the model is in evaluation mode and nothing is drawn. A window begins every
+    `stride` tokens, and predicts those that the one before did not: where windows lie side by
+    side, the first tokens of each are predicted from little; where they overlap, every token is
+    predicted from at least `context_length - stride` before it (but for the text's first). So a
+    smaller stride measures the model less hurt by the windows' edges, and costs more.
+    bits_per_byte is loss / ln 2 / bytes_per_token.
 
     Args:
         model: on `device`; its mode is put back afterwards.
@@ -57,18 +61,27 @@ def evaluate(
         batch_size: windows computed at once; changes nothing but rounding.
         device: where the batches go.
         max_tokens: predict the first so many only; None predicts all.
+        stride: tokens from the start of a window to the start of the next; None: side by side,
+            `context_length`.
         precision: what matrix products are computed in.
 
     Raises:
-        ValueError: the dataset is too short to predict anything.
+        ValueError: the dataset is too short to predict anything, or `stride` is not in
+            [1, context_length].
     """
+    stride = context_length if stride is None else stride
+    if not 1 <= stride <= context_length:
+        raise ValueError(f"stride must be in [1, {context_length}], got {stride}")
     tokens = dataset.tokens if max_tokens is None else dataset.tokens[: max_tokens + 1]
     if len(tokens) < 2:
         raise ValueError(f"evaluation needs at least 2 tokens, {dataset.path} has {len(tokens)}")
     total = 0.0
     with evaluation_mode(model), precision_context(precision, device):
-        for inputs, targets in _batches(tokens, context_length, batch_size, device):
-            total += batch_loss(model, inputs, targets).item() * targets.numel()
+        for starts, length, new in _windows(len(tokens) - 1, context_length, stride, batch_size):
+            ids = torch.from_numpy(sliding_window_view(tokens, length + 1)[starts].astype(np.int64))
+            ids = ids.to(device)
+            loss = cross_entropy(model(ids[:, :-1])[:, -new:], ids[:, -new:])
+            total += loss.item() * len(starts) * new
     loss = total / (len(tokens) - 1)
     width = dataset.bytes_per_token
     return EvalResult(loss, len(tokens) - 1, loss / math.log(2) / width if width else None)
@@ -86,29 +99,20 @@ def evaluation_mode(model: nn.Module) -> Generator[None]:
         model.train(was_training)
 
 
-def _batches(
-    tokens: NDArray[np.integer[Any]],
-    context_length: int,
-    batch_size: int,
-    device: str | torch.device,
-) -> Generator[Batch]:
-    """Windows side by side, `batch_size` at a time, the short rest alone at the end."""
-    whole_end = (len(tokens) - 1) // context_length * context_length
-    stride = batch_size * context_length
-    for start in range(0, whole_end, stride):
-        yield _windows(tokens, start, min(start + stride, whole_end), context_length, device)
-    if whole_end < len(tokens) - 1:
-        rest = len(tokens) - 1 - whole_end
-        yield _windows(tokens, whole_end, len(tokens) - 1, rest, device)
-
-
 def _windows(
-    tokens: NDArray[np.integer[Any]],
-    start: int,
-    end: int,
-    context_length: int,
-    device: str | torch.device,
-) -> Batch:
-    """The windows of `tokens[start:end]`, and the tokens one later."""
-    span = torch.from_numpy(tokens[start : end + 1].astype(np.int64)).to(device)
-    return span[:-1].view(-1, context_length), span[1:].view(-1, context_length)
+    count: int, context_length: int, stride: int, batch_size: int
+) -> Generator[tuple[NDArray[np.int64], int, int]]:
+    """How to predict `count` tokens: batches of windows of one length, and how much is new in each.
+
+    Yields:
+        Starts of the windows, `(batch,)`; their length; how many of their last tokens no window
+        before has predicted.
+    """
+    first = min(count, context_length)
+    yield np.zeros(1, np.int64), first, first
+    whole, rest = divmod(count - first, stride)
+    starts = stride * np.arange(1, whole + 1)
+    for begin in range(0, whole, batch_size):
+        yield starts[begin : begin + batch_size], context_length, stride
+    if rest:
+        yield np.array([stride * (whole + 1)]), context_length - stride + rest, rest

@@ -18,6 +18,8 @@ from trainkit.clock import RunClock
 from trainkit.config import TrainConfig
 from trainkit.data import TokenDataset
 from trainkit.evaluate import EvalResult, evaluate
+from trainkit.execution import Execution
+from trainkit.fit import check_fit
 from trainkit.interrupt import deferred_interrupt
 from trainkit.loggers import GuardedLogger, JsonlLogger, Logger, Metrics
 from trainkit.loss import batch_loss
@@ -53,12 +55,14 @@ class Trainer:
     aside, bit for bit (same machine, same number of threads).
 
     Args:
-        model: on `config.device`; a `TransformerLM`, or anything with its `config` and call.
+        model: on the device of `execution`; a `TransformerLM`, or anything with its `config` and
+            call.
         optimizer: over the model's parameters; its learning rates are set at each update.
         train_data: at least `context_length + 1` tokens.
         valid_data: at least 2 tokens.
         config: how to train.
         run_dir: the run's directory, made if need be.
+        execution: how the steps are computed; None: on the CPU in fp32, not compiled.
         loggers: get every line of the metrics; one that fails costs a warning, not the run.
 
     Attributes:
@@ -78,9 +82,11 @@ class Trainer:
         config: TrainConfig,
         *,
         run_dir: str | PathLike[str],
+        execution: Execution | None = None,
         loggers: Iterable[Logger] = (),
     ) -> None:
         self.model, self.optimizer, self.config = model, optimizer, config
+        self.execution = execution or Execution()
         self.train_data, self.valid_data = train_data, valid_data
         self.context_length = cast(TransformerConfig, unwrap(model).config).context_length
         self.run_dir = Path(run_dir)
@@ -91,9 +97,9 @@ class Trainer:
         self._evaluated_step = 0
         self._clock = RunClock()
         self._guests = [GuardedLogger(logger) for logger in loggers]
-        self._batch_loss = torch.compile(batch_loss) if config.compile else batch_loss
+        self._batch_loss = torch.compile(batch_loss) if self.execution.compile else batch_loss
         self._is_updating = False
-        self._check_fit()
+        check_fit(model, train_data, valid_data, self.execution.device)
 
     def resume(self) -> int:
         """Go back to the latest checkpoint, or stay at the start where the run has none yet.
@@ -142,16 +148,22 @@ class Trainer:
                 logger.close()
         return result or self.evaluate()
 
-    def evaluate(self) -> EvalResult:
-        """Evaluate on the validation data (`eval_tokens` of it), in the training precision."""
+    def evaluate(self, *, whole: bool = False, stride: int | None = None) -> EvalResult:
+        """Evaluate on the validation data, in the training precision.
+
+        Args:
+            whole: on all of it, whatever `eval_tokens` says.
+            stride: from the start of a window to the next; see `trainkit.evaluate`.
+        """
         return evaluate(
             self.model,
             self.valid_data,
             context_length=self.context_length,
             batch_size=self.config.micro_batch_size,
-            device=self.config.device,
-            max_tokens=self.config.eval_tokens,
-            precision=self.config.precision,
+            device=self.execution.device,
+            max_tokens=None if whole else self.config.eval_tokens,
+            stride=stride,
+            precision=self.execution.precision,
         )
 
     @property
@@ -189,12 +201,12 @@ class Trainer:
         """Add the gradient of the mean loss over one batch, a micro batch at a time."""
         config = self.config
         batch = self.train_data.batch(
-            config.seed, self.step, config.batch_size, self.context_length, config.device
+            config.seed, self.step, config.batch_size, self.context_length, self.execution.device
         )
         micro_batches = zip(*(ids.split(config.micro_batch_size) for ids in batch), strict=True)
-        total = torch.zeros((), device=config.device)
+        total = torch.zeros((), device=self.execution.device)
         for inputs, targets in micro_batches:
-            with precision_context(config.precision, config.device):
+            with precision_context(self.execution.precision, self.execution.device):
                 loss = self._batch_loss(self.model, inputs, targets)
                 # All micro batches are of one size, so the mean of their means is the batch's.
                 loss = loss / config.gradient_accumulation_steps
@@ -269,29 +281,6 @@ class Trainer:
                 f"at step {self.step} the loss is {loss} and the gradient's norm {grad_norm}; "
                 f"resume from step {self.checkpoints.latest_step() or 0} with a lower max_lr, a "
                 "longer warmup_steps, or precision 'fp32'"
-            )
-
-    def _check_fit(self) -> None:
-        if len(self.train_data) <= self.context_length:
-            raise ValueError(
-                f"{self.train_data.path} has {len(self.train_data)} tokens, a window of "
-                f"context_length {self.context_length} and its target need "
-                f"{self.context_length + 1}; give more data or a shorter context"
-            )
-        if len(self.valid_data) < 2:
-            raise ValueError(f"{self.valid_data.path} has fewer than the 2 tokens that it needs")
-        vocab_size = cast(TransformerConfig, unwrap(self.model).config).vocab_size
-        for data in (self.train_data, self.valid_data):
-            if data.info is not None and data.info.vocab_size > vocab_size:
-                raise ValueError(
-                    f"{data.path} holds token ids below {data.info.vocab_size}, the model's "
-                    f"vocab_size is {vocab_size}; make it at least {data.info.vocab_size}"
-                )
-        device = next(self.model.parameters()).device
-        if device.type != torch.device(self.config.device).type:
-            raise ValueError(
-                f"the model is on {device}, config.device is {self.config.device!r}; move the "
-                "model there before the optimizer is made"
             )
 
 

@@ -44,45 +44,33 @@ def _plain(word: str) -> Forms:
 
 
 # fmt: off
+# Words that stories repeat are few: a small model has seen each often enough to learn, within a
+# few minutes, that the lost kite is the one that is found. With 48 names it had not after 3,000
+# stories; with 16 it had after 5,000. Words that come but once may be many.
 _CHILDREN = [
-    _female(name) for name in (
-        "Anna", "Bella", "Clara", "Daisy", "Emma", "Flora", "Grace", "Hazel", "Ivy", "Julia",
-        "Kate", "Lily", "Mia", "Nora", "Olive", "Penny", "Rosie", "Sophie", "Tess", "Una",
-        "Violet", "Wendy", "Yara", "Zoe",
-    )
+    _female(name) for name in ("Anna", "Clara", "Emma", "Lily", "Mia", "Nora", "Rosie", "Zoe")
 ] + [
-    _male(name) for name in (
-        "Adam", "Ben", "Carl", "David", "Eric", "Finn", "George", "Henry", "Isaac", "Jack",
-        "Kevin", "Leo", "Max", "Noah", "Oscar", "Peter", "Quentin", "Robin", "Sam", "Tom",
-        "Umar", "Victor", "Will", "Yusuf",
-    )
+    _male(name) for name in ("Ben", "Finn", "Jack", "Leo", "Max", "Peter", "Sam", "Tom")
 ]
-_ELDERS = [_female(word) for word in ("mother", "grandmother", "aunt", "sister")] + [
-    _male(word) for word in ("father", "grandfather", "uncle", "brother")
+_ELDERS = [_female(word) for word in ("mother", "grandmother", "aunt")] + [
+    _male(word) for word in ("father", "grandfather", "uncle")
 ]
 _ANIMALS = (
-    "bear", "cat", "dog", "duck", "fox", "frog", "goat", "goose", "hedgehog", "horse", "kitten",
-    "lamb", "mole", "mouse", "otter", "owl", "parrot", "penguin", "pig", "rabbit", "raven",
-    "sheep", "sparrow", "squirrel", "swan", "turtle",
+    "bear", "cat", "dog", "duck", "fox", "frog", "goat", "hedgehog", "mouse", "owl", "pig",
+    "rabbit", "sheep", "squirrel",
 )
 _THINGS = (
-    "ball", "basket", "bell", "boat", "book", "bucket", "button", "coin", "crown", "cup", "doll",
-    "drum", "feather", "flute", "hat", "kite", "lantern", "marble", "mirror", "necklace", "pebble",
-    "pencil", "puzzle", "ribbon", "ring", "robot", "rope", "scarf", "shell", "sled", "spoon",
-    "stamp", "teddy", "torch", "train", "umbrella", "wagon", "whistle",
+    "ball", "bell", "boat", "book", "crown", "doll", "drum", "feather", "hat", "kite", "lantern",
+    "mirror", "puzzle", "robot", "train", "umbrella",
 )
 _FOODS = (
-    "apple", "banana", "bun", "cake", "carrot", "cookie", "donut", "muffin", "orange", "pancake",
-    "peach", "pear", "pie", "plum", "sandwich", "tart", "waffle",
+    "apple", "bun", "cake", "carrot", "donut", "muffin", "orange", "pancake", "pear", "waffle",
 )
-_COLORS = (
-    "black", "blue", "brown", "golden", "green", "orange", "pink", "purple", "red", "silver",
-    "white", "yellow",
-)
+_COLORS = ("black", "blue", "golden", "green", "orange", "pink", "red", "silver", "white", "yellow")
 _PLACES = (
-    "in garden", "in forest", "in barn", "in kitchen", "in attic", "in meadow", "in orchard",
-    "in library", "in market", "in village", "on beach", "on bridge", "on farm", "on hill",
-    "by river", "by lake", "by well", "by mill", "at school", "at station", "at harbor", "in park",
+    "in garden", "in forest", "in barn", "in kitchen", "in meadow", "in library", "in market",
+    "in village", "on beach", "on farm", "on hill", "by river", "by lake", "by mill", "at school",
+    "at station",
 )
 _SPOTS = (
     "under the bed", "behind the door", "inside a boot", "under the stairs", "behind the sofa",
@@ -120,18 +108,14 @@ _NUMBERS = (
     "twenty",
 )
 _PETS = (
-    "Biscuit", "Bubbles", "Button", "Cinnamon", "Coco", "Dusty", "Fluffy", "Ginger", "Honey",
-    "Lucky", "Mango", "Noodle", "Patch", "Pepper", "Pickle", "Rusty", "Shadow", "Snowball",
-    "Sunny", "Tiger",
+    "Biscuit", "Bubbles", "Coco", "Fluffy", "Ginger", "Lucky", "Noodle", "Pepper", "Shadow",
+    "Tiger",
 )
 _PLANTS = (
     "bean", "cherry", "daisy", "lily", "melon", "pea", "poppy", "pumpkin", "rose", "sunflower",
     "tomato", "tulip",
 )
-_TRADES = (
-    "baker", "carpenter", "doctor", "farmer", "fisherman", "miller", "painter", "sailor",
-    "shepherd", "tailor",
-)
+_TRADES = ("baker", "carpenter", "doctor", "farmer", "miller", "painter", "sailor", "tailor")
 _GAMES = ("cards", "catch", "chess", "hide and seek", "hopscotch", "marbles", "pirates", "tag")
 _SKILLS = (
     "climb climbed", "cook cooked", "dance danced", "draw drew", "fish fished", "juggle juggled",

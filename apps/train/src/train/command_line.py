@@ -1,0 +1,35 @@
+"""The command line: a preset's defaults, or those of the run to resume, under the flags typed."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+from prepare.presets import read_preset
+
+from train.config import RunConfig
+from train.directories import check_unchanged, old_directory, read_asked
+
+
+def read_command_line(arguments: Sequence[str] | None = None) -> RunConfig:
+    """Reads `arguments`, or those of the process.
+
+    Raises:
+        ValueError: A preset that is not there, a field out of range, or a flag that would make a
+            resumed run another one.
+        FileNotFoundError: The run to resume is not there.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--preset", default="stories")
+    first.add_argument("--out", type=Path)
+    first.add_argument("--resume", action="store_true")
+    chosen = first.parse_known_args(arguments)[0]
+    if not chosen.resume:
+        default = read_preset(RunConfig, "train", chosen.preset)
+        return tyro.cli(RunConfig, prog="train", args=arguments, default=default)
+    directory = old_directory(chosen.out)
+    default = replace(read_asked(directory), out=directory, resume=True)
+    config = tyro.cli(RunConfig, prog="train", args=arguments, default=default)
+    check_unchanged(config, directory)
+    return config

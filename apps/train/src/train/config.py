@@ -1,0 +1,65 @@
+"""What `train` can be told."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from nnparts import TransformerConfig
+from trainkit import TrainConfig
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The model, but for its vocabulary, which is the tokenizer's."""
+
+    context_length: int = 256
+    """Tokens that the model sees at once."""
+    d_model: int = 128
+    """Width of the residual stream."""
+    num_layers: int = 4
+    """Transformer blocks, one above the other."""
+    num_heads: int = 4
+    """Attention heads in a block; d_model / num_heads is even."""
+    d_ff: int | None = None
+    """Width of the feed-forward network; 8/3 d_model, rounded up to a multiple of 64, if not
+    given."""
+    rope_theta: float = 10_000.0
+    """Base of the rotary angles (no unit)."""
+
+    def with_vocabulary(self, vocab_size: int) -> TransformerConfig:
+        """The whole description of a model."""
+        return TransformerConfig(vocab_size, **asdict(self))
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Token files to checkpoints, a curve and metrics.
+
+    Without --data and --resume it makes what it needs: stories, a tokenizer, token files.
+    """
+
+    preset: str = "stories"
+    """Defaults to start from: stories (3 minutes), tales (15 minutes), tinystories."""
+    data: Path | None = None
+    """Directory that `prepare` wrote; data/PRESET if not given."""
+    out: Path | None = None
+    """Run directory to write; runs/PRESET, or the first free runs/PRESET-N, if not given."""
+    resume: bool = False
+    """Go on with the run in --out (if not given, the newest) from its latest checkpoint, as it
+    was configured when it began."""
+    device: str = "auto"
+    """cpu, cuda, mps, or auto: the accelerator if there is one."""
+    precision: Literal["auto", "fp32", "fp32-onednn", "bf16"] = "auto"
+    """What matrix products are computed in; auto measures which is fastest on this machine."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether to compile the training step; auto measures whether the run ends sooner with it."""
+    wandb: bool = False
+    """Also log to Weights & Biases; offline where there is no API key."""
+    model: ModelShape = field(default_factory=ModelShape)
+    training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+
+    @property
+    def data_directory(self) -> Path:
+        """Where the token files are."""
+        return self.data or Path("data") / self.preset

@@ -1,0 +1,117 @@
+"""A run from its beginning or its latest checkpoint to its result."""
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnparts import TransformerConfig, TransformerLM
+from rich.console import Console
+from sample import pick_device
+from trainkit import ConsoleLogger, Execution, Logger, Trainer, WandbLogger, make_optimizer
+
+from train.config import RunConfig
+from train.curve import CurveLogger
+from train.data import RunData, open_data, ready_data
+from train.directories import asked, new_directory, old_directory, read_record, write_record
+from train.execution import choose_execution
+from train.result import RunResult, evaluate_run, write_result
+
+Report = Callable[[str], None]
+
+
+def train(config: RunConfig, console: Console) -> RunResult:
+    """Does what `config` says and returns what came of it.
+
+    Raises:
+        ValueError: Settings, data, tokenizer and model that do not fit together.
+        FileNotFoundError: Data, or the run to resume, is not there.
+        OSError: The disk is full; the checkpoints before are whole.
+        FloatingPointError: The loss is no number any more.
+        KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
+    """
+    directory = old_directory(config.out) if config.resume else new_directory(config)
+    data_directory = ready_data(config, console.print)
+    owner = directory if config.resume else data_directory
+    data = open_data(data_directory, owner / "tokenizer.json")
+    begin = _resume if config.resume else _begin
+    model, execution = begin(config, directory, data, console.print)
+    optimizer = make_optimizer(model, config.training)
+    trainer = Trainer(
+        model,
+        optimizer,
+        data.train,
+        data.valid,
+        config.training,
+        run_dir=directory,
+        execution=execution,
+        loggers=_loggers(config, directory, data, console),
+    )
+    if config.resume:
+        console.print(f"resume      {directory} from step {trainer.resume():,}")
+    trainer.train()
+    result = evaluate_run(trainer, data, directory)
+    write_result(result)
+    return result
+
+
+def _begin(
+    config: RunConfig, directory: Path, data: RunData, report: Report
+) -> tuple[TransformerLM, Execution]:
+    device = pick_device(config.device)
+    shape = config.model.with_vocabulary(data.vocab_size)
+    model = _build(shape, config.training.seed, device)
+    report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
+    execution = choose_execution(config, model, data.train, str(device), report)
+    directory.mkdir(parents=True, exist_ok=True)
+    data.tokenizer.save(directory / "tokenizer.json")
+    write_record(directory, _record(config, shape, execution, data))
+    report(f"run         {directory}")
+    return model, execution
+
+
+def _resume(
+    config: RunConfig, directory: Path, data: RunData, report: Report
+) -> tuple[TransformerLM, Execution]:
+    record = read_record(directory)
+    execution = Execution(**record["execution"])
+    device = pick_device(execution.device)
+    model = _build(TransformerConfig.from_dict(record["model"]), config.training.seed, device)
+    return model, execution
+
+
+def _build(shape: TransformerConfig, seed: int, device: torch.device) -> TransformerLM:
+    # Drawn on the CPU, so that a seed means the same weights on every device.
+    return TransformerLM(shape, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def _record(
+    config: RunConfig, shape: TransformerConfig, execution: Execution, data: RunData
+) -> dict[str, Any]:
+    return {
+        "format": "groundup-run",
+        "version": 1,
+        "asked": asked(config),
+        "model": shape.to_dict(),
+        "execution": vars(execution),
+        "tokenizer_hash": data.tokenizer.fingerprint,
+        "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "made_with": {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "machine": platform.platform(),
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _loggers(config: RunConfig, directory: Path, data: RunData, console: Console) -> list[Logger]:
+    loggers: list[Logger] = [
+        ConsoleLogger(console, config.training.max_steps),
+        CurveLogger(directory, entropy=data.entropy),
+    ]
+    if config.wandb:
+        loggers.append(WandbLogger(directory, run_id=directory.name, config=asked(config)))
+    return loggers

@@ -1,0 +1,27 @@
+"""How a run is computed, as against what it learns."""
+
+from dataclasses import dataclass
+
+from trainkit.precision import PRECISIONS, Precision
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the steps of a run are computed: chosen for a machine, then kept for the whole run.
+
+    Each choice changes the last digits of every number, so a run that is resumed keeps it.
+
+    Raises:
+        ValueError: there is no such precision.
+    """
+
+    device: str = "cpu"
+    """Where the model is and the batches go, in torch's words."""
+    precision: Precision = "fp32"
+    """What matrix products are computed in; `measure_precision` finds the fastest."""
+    compile: bool = False
+    """Whether torch.compile compiles the step; `measure_compile` finds whether that pays."""
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")

@@ -1,0 +1,50 @@
+"""Whether a model, its data and its device go together, asked before the first step."""
+
+from typing import cast
+
+import torch
+from nnparts import TransformerConfig
+from torch import nn
+
+from trainkit.data import TokenDataset
+from trainkit.model_state import unwrap
+
+
+def check_fit(
+    model: nn.Module, train_data: TokenDataset, valid_data: TokenDataset, device: str
+) -> None:
+    """Refuse what could only fail later.
+
+    Raises:
+        ValueError: too little data for a window, token ids beyond the model's vocabulary, or a
+            model on another device than the batches.
+    """
+    shape = cast(TransformerConfig, unwrap(model).config)
+    _check_length(train_data, valid_data, shape.context_length)
+    for data in (train_data, valid_data):
+        _check_vocabulary(data, shape.vocab_size)
+    at = next(model.parameters()).device
+    if at.type != torch.device(device).type:
+        raise ValueError(
+            f"the model is on {at}, execution.device is {device!r}; move the model there before "
+            "the optimizer is made"
+        )
+
+
+def _check_length(train_data: TokenDataset, valid_data: TokenDataset, context_length: int) -> None:
+    if len(train_data) <= context_length:
+        raise ValueError(
+            f"{train_data.path} has {len(train_data)} tokens, a window of context_length "
+            f"{context_length} and its target need {context_length + 1}; give more data or a "
+            "shorter context"
+        )
+    if len(valid_data) < 2:
+        raise ValueError(f"{valid_data.path} has fewer than the 2 tokens that it needs")
+
+
+def _check_vocabulary(data: TokenDataset, vocab_size: int) -> None:
+    if data.info is not None and data.info.vocab_size > vocab_size:
+        raise ValueError(
+            f"{data.path} holds token ids below {data.info.vocab_size}, the model's vocab_size is "
+            f"{vocab_size}; make it at least {data.info.vocab_size}"
+        )
