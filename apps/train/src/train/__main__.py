@@ -9,12 +9,14 @@ from rich.text import Text
 from sample import load_run, pick_device, write
 
 from train.command_line import read_command_line
+from train.memory import keep_freed_memory
 from train.result import RunResult
 from train.run import train
 
 
 def main() -> None:
     """Runs `train` on the command line's arguments; exits with 1 and a sentence on bad input."""
+    keep_freed_memory()
     console = Console(highlight=False)
     start = time.perf_counter()
     try:

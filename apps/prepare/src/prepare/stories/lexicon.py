@@ -30,11 +30,6 @@ def _place(phrase: str) -> Forms:
     return {"in": f"{preposition} the {noun}", "to": f"to the {noun}"}
 
 
-def _skill(phrase: str) -> Forms:
-    infinitive, past = phrase.split(" ")
-    return {"": infinitive, "past": past}
-
-
 def _number(word: str) -> Forms:
     return {"": word, "Two": word.capitalize()}
 
@@ -118,9 +113,8 @@ _PLANTS = (
 _TRADES = ("baker", "carpenter", "doctor", "farmer", "miller", "painter", "sailor", "tailor")
 _GAMES = ("cards", "catch", "chess", "hide and seek", "hopscotch", "marbles", "pirates", "tag")
 _SKILLS = (
-    "climb climbed", "cook cooked", "dance danced", "draw drew", "fish fished", "juggle juggled",
-    "knit knitted", "paint painted", "read read", "ride rode", "sew sewed", "sing sang",
-    "skate skated", "swim swam",
+    "climb", "cook", "dance", "draw", "fish", "juggle", "knit", "paint", "read", "ride", "sew",
+    "sing", "skate", "swim",
 )
 # fmt: on
 
@@ -147,5 +141,5 @@ WORDS: dict[str, Sequence[Forms]] = {
     "plant": [_noun(word) for word in _PLANTS],
     "trade": [_noun(word) for word in _TRADES],
     "game": [_plain(word) for word in _GAMES],
-    "skill": [_skill(phrase) for phrase in _SKILLS],
+    "skill": [_plain(word) for word in _SKILLS],
 }

@@ -40,32 +40,32 @@ PLOTS = {
         was gone! {hero} [looked|searched] {spot} and {spot2}, but it was not there.
         {hero.He} <felt> <sadly>. "[Have you seen|Do you know where to find|Who has taken]
         my {thing}?" {hero.he} <asks> {hero.his} {elder}. "[Look|Try looking|Perhaps it is|I
-        saw it] {spot3}," <said> the {elder}. {hero} looked, and there it was: the {color}
-        {thing}! {hero} <felt> <gladly>, [hugged|kissed|thanked] {hero.his} {elder} and
-        [never lost it again|laughed with joy|put the {thing} away].
+        saw it] {spot3}," <said> the {elder}. {hero} looked, and there it was: the {thing}!
+        {hero} <felt> <gladly>, [hugged|kissed|thanked] {hero.his} {elder} and [never lost
+        the {thing} again|laughed with joy|put the {thing} away].
     """,
     "sharing": """
         <opening> <one day>, {hero} took {hero.his} {size} {color} {thing} {place.to}. There
         {hero.he} met {friend}, who had [no|lost {friend.his}|broken {friend.his}] {thing}.
-        "[May I play with|Can I hold|Will you share|Please let me see] it?" <asked>
+        "[May I play with|Can I hold|Will you share|Please let me see] the {thing}?" <asked>
         {friend}. {hero} [thought about it|frowned|held the {thing} tight|shook {hero.his}
         head]. {hero.He} did not want to share. Then {hero.he} saw that {friend} <felt>
         <sadly>. "[Here you are|You can have a turn|Let us play together|You may keep it
-        until the {time}]," <said> {hero}. They played with the {size} {thing} for {number}
-        hours. "[Sharing is fun|Playing together is better|You are my best friend]!" <cried>
+        until the {time}]," <said> {hero}. They played with the {thing} for {number} hours.
+        "[Sharing is fun|Playing together is better|You are my best friend]!" <cried>
         {friend}. <ending> {hero} and {friend} were [best friends|always together|never
         apart].
     """,
     "hurt animal": """
         <one day>, {hero} was {place.in}. {hero.He} heard a [cry|strange noise|soft
-        sound|voice]. It was {size.a} {animal} that [had hurt its leg|could not move|was
-        stuck in the mud|shook with cold]. "[Poor thing|Do not be afraid|I will help
-        you|Come with me]," <said> {hero}. {hero.He} [wrapped|covered|hid] it in {hero.his}
-        {color} [shawl|coat|blanket|sweater] and carried it home. {hero.His} {elder} gave
-        the {animal} {food.a}. "[What shall we call it|What is its name|Does it have a
-        name]?" <asked> the {elder}. "{pet}," <said> {hero}. After {number} days {pet} could
-        [walk|run|jump|play] again. {pet} [went back|returned] {place.to}, but every
-        {season} the {animal} came to [visit|see|play with] {hero}.
+        sound|voice]. It was {size.a} {color2} {animal} that [had hurt its leg|could not
+        move|was stuck in the mud|shook with cold]. "[Poor thing|Do not be afraid|I will
+        help you|Come with me]," <said> {hero}. {hero.He} [wrapped|covered|hid] it in
+        {hero.his} {color} [shawl|coat|blanket|sweater] and carried it home. {hero.His}
+        {elder} gave the {animal} {food.a}. "[What shall we call it|What is its name|Does it
+        have a name]?" <asked> the {elder}. "{pet}," <said> {hero}. After {number} days
+        {pet} could [walk|run|jump|play] again. {pet} [went back|returned] to the wild, but
+        every {season} the {animal} came to [visit|see|play with] {hero}.
     """,
     "baking": """
         <opening> It was the birthday of {hero.his} {elder}, and {hero} wanted to bake
@@ -73,11 +73,11 @@ PLOTS = {
         {hero.he} <asks> {friend}. They took {number} eggs, [some flour|a lot of butter|a
         cup of milk|a jar of honey] and {number2} spoons of sugar. {friend}
         [stirred|mixed|tasted|danced] while {hero} [lit the oven|read the book|sang a
-        song|washed the bowl]. But [oh no|oh dear|what a pity]! The {food} was [burnt|too
-        hot|much too big|as hard as a stone]. {hero} <felt> <sadly>. "[We can try
-        again|Never mind|It is not so bad], {hero}," <said> {friend}. The second {food} was
-        perfect. "[This is the best {food} in the world|What a lovely {color} {food}|You
-        made this for me]!" <cried> the {elder}. {hero} and {friend} <felt> <gladly>.
+        song|washed the bowl]. But [oh no|oh dear|what a pity]! It was [burnt|too hot|much
+        too big|as hard as a stone]. {hero} <felt> <sadly>. "[We can try again|Never mind|It
+        is not so bad], {hero}," <said> {friend}. The second one was perfect. "[This is the
+        best in the world|What a lovely thing to eat|You made this for me]!" <cried> the
+        {elder}. {hero} and {friend} <felt> <gladly>.
     """,
     "dark": """
         <opening> {hero} was afraid of the [dark|storm|wind|moon]. One {weather} night
@@ -97,43 +97,44 @@ PLOTS = {
         ran past {number} trees. The {animal} was far ahead and stopped to [eat
         {food.a}|rest|sleep|drink]. The {animal2} [went on|kept running|did not stop|passed
         by]. When the {animal} [woke up|looked up|turned around], it <felt> <sadly>: the
-        {animal2} was already {place.in}! "[How did you win|How is that possible|Can you
-        fly]?" <asked> the {animal}. "[Step by step|I did not give up|I never stopped|You
-        were asleep]," <said> the {size2} {animal2}. The {animal} gave the {animal2}
-        {color.a} {thing} as a prize.
+        {animal2} was already there! "[How did you win|How is that possible|Can you fly]?"
+        <asked> the {animal}. "[Step by step|I did not give up|I never stopped|You were
+        asleep]," <said> the {animal2}. The {animal} gave the {animal2} {color.a} {thing} as
+        a prize.
     """,
     "new friend": """
         <opening> {hero} was new {place.in} and knew nobody. {hero.He} <felt> <sadly>. <one
         day>, {hero.he} saw {nature2.a} {friend.child} with {size.a} {color} {thing}. "[What
         is your name|Who are you|Have we met]?" <asked> {hero}. "[I am|My name is|They call
         me] {friend}," <said> the {friend.child}. "[Do you want to|Shall we|Can you|Will
-        you] play {game}?" <asked> {hero}. They played {game} [all day|until the {time}|for
-        {number2} hours]. {friend} [won|lost|fell over] {number} times. Then {friend} gave
-        {hero} the {color} {thing}. "[Keep it|It is yours|This is for you|Take it home],"
-        {friend.he} <said>. <ending> {hero} was never [alone|{worry2}] {place.in}.
+        you] play {game}?" <asked> {hero}. They played with the {thing} [all day|until the
+        {time}|for {number2} hours]. {friend} [won|lost|fell over] {number} times. Then
+        {friend} gave {hero} the {thing}. "[Keep the {thing}|The {thing} is yours|This
+        {thing} is for you|Take the {thing} home]," {friend.he} <said>. <ending> {hero} was
+        never [alone|{worry2}] again.
     """,
     "broken": """
         <one day>, {hero} was playing {game} [in the house|near the window|upstairs|after
         lunch]. [Crash|Bang|Oh no|Snap]! {hero.He} had broken the {size} {color} {thing} of
-        {hero.his} {elder}. {hero} hid it {spot} and [ran away|said nothing|went to
+        {hero.his} {elder}. {hero} hid the {thing} {spot} and [ran away|said nothing|went to
         bed|began to cry]. But {hero.he} <felt> <sadly> and could not [eat|sleep|play|sit
         still]. "[What is wrong|Why are you so quiet|Are you ill], {hero}?" <asked> the
         {elder}. "[I broke your {thing}|Your {thing} is broken, and it was me|Please forgive
-        me], it is {spot}," <said> {hero}. The {elder} [sat down|smiled|took {hero.his}
-        hand|was silent]. "[It was good to tell me|The truth matters more than {thing.a}|I
-        am not angry]," <said> the {elder}. Together they [mended|glued|painted|repaired]
-        the {thing}, and it was as {color} as before.
+        me, the {thing} is broken]," <said> {hero}. The {elder} [sat down|smiled|took
+        {hero.his} hand|was silent]. "[It was good to tell me|The truth matters more than
+        {thing.a}|I am not angry]," <said> the {elder}. Together they
+        [mended|glued|painted|repaired] the {thing}, and it was as good as before.
     """,
     "present": """
         Tomorrow was the birthday of {friend}. {nature.A} {hero.child} called {hero} had
         only {number} coins. {hero.He} <went> {place.to} and saw {color.a} {thing} and
         {color2.a} {thing2}. "[How much is|What costs|May I have] the {thing}?" {hero.he}
         <asks> the {trade}. "[More than you have|Far too much|It is not for sale]," <said>
-        the {trade}. "[But you can have|Take|Why not try] the {thing2}." {hero} <felt>
-        <gladly>, paid {number} coins and wrapped the {thing2} in {color3} paper. The next
-        {time} {friend} opened the present. "[I always wanted|How I love|What a
-        surprise,|Nobody else has] {color2.a} {thing2}!" <cried> {friend}. {friend.He}
-        [hugged|thanked|kissed|invited] {hero}, and they ate {food.a} together.
+        the seller. "[But you can have|Take|Why not try] the {thing2}." {hero} <felt>
+        <gladly>, paid and wrapped the {thing2} in {color3} paper. The next {time} {friend}
+        opened the present. "[I always wanted|How I love|What a surprise,|Nobody else has]
+        {thing2.a}!" <cried> {friend}. {friend.He} [hugged|thanked|kissed|invited] {hero},
+        and they ate {food.a} together.
     """,
     "building": """
         <one day>, {hero} and {friend} <went> {place.to} to build a
@@ -142,9 +143,8 @@ PLOTS = {
         came and [knocked it over|sat on it|ran through it|ate half of it]. "[Our work is
         gone|Look what you did|Go away]!" <cried> {friend}. "[It only wants to play|It did
         not mean to|We can start again], {friend}," <said> {hero}. They built it again, and
-        the {animal} [helped|watched|slept|sang]. On top they put the {color} {thing2}, and
-        [in front of|next to|below] it the {size} {thing}. {friend} and {hero} <felt>
-        <gladly>.
+        the {animal} [helped|watched|slept|sang]. On top they put the {thing2}, and [in
+        front of|next to|below] it the {thing}. {friend} and {hero} <felt> <gladly>.
     """,
     "seed": """
         <opening> {hero.His} {elder} gave {hero.him} {size.a} {plant} seed. {hero} planted
@@ -152,22 +152,22 @@ PLOTS = {
         nothing grew. {hero} <felt> <sadly>. "[Why does it not grow|When will it grow|Did I
         do it wrong]?" <asked> {hero}. "[Be patient|Give it time|Wait and see|Trust it],"
         <said> the {elder}. {hero} waited, [read to it|sang to it|kept it warm|told it
-        stories] and put {color.a} {thing} beside it. <one day>, there was a
-        [tiny|green|curly|bright] leaf, and soon {color2.a} {plant}! "[Look|See|Come
-        quickly|Hurray], my {plant}!" <cried> {hero}. {animal.A} came to
-        [smell|admire|taste|guard] it. {hero} gave the first one to {hero.his} {elder}, who
-        <felt> <gladly>.
+        stories] and put {color.a} {thing} beside it. The {thing} [fell over|blew away|got
+        wet], but {hero} put the {thing} back. <one day>, there was a
+        [tiny|green|curly|bright] leaf, and soon {color2.a} flower! "[Look|See|Come
+        quickly|Hurray]!" <cried> {hero}. {animal.A} came to [smell|admire|taste|guard] it.
+        {hero} gave the first one to {hero.his} {elder}, who <felt> <gladly>.
     """,
     "lost child": """
         <opening> <one day>, {hero} was lost {place.in}. {hero.He} <felt> <sadly>.
         [Suddenly|Just then|After {number} hours] {hero.he} met {size.a} {animal} with
         {color.a} {thing}. "[Can you show me the way|Which way is it|How do I come]
         {place2.to}?" <asked> {hero}. "[First|For that|Before we go] I want {food.a},"
-        <said> the {animal}. {hero} gave the {animal} the {food}. They walked past {number2}
+        <said> the {animal}. {hero} gave it to the {animal}. They walked past {number2}
         houses and {color2.a} gate, and the {animal} [played with|lost|carried|showed
-        {hero.him}] the {color} {thing}. "[Here we are|This is it|Now run home]!" <cried>
-        the {animal}. {hero} was {place2.in} again! {hero.His} {elder} [was waiting|came
-        running|wept with joy], and the {size} {animal} got another {food}.
+        {hero.him}] the {thing}. "[Here we are|This is it|Now run home]!" <cried> the
+        {animal}. {hero} was there again! {hero.His} {elder} [was waiting|came running|wept
+        with joy], and the {animal} got another one.
     """,
     "learning": """
         <opening> {hero} could not {skill}, but {nature2.a} {friend.child} called {friend}
@@ -176,29 +176,28 @@ PLOTS = {
         {hero.his} {color} {clothes}. {hero.He} tried {number} times, [fell|failed|gave
         up|sat down] every time and <felt> <sadly>. "[Once more|Do not stop now|You can do
         it|Be brave], {hero}!" <cried> {friend}. {hero} tried once more. [Look|Hurray|At
-        last|Oh my]! {hero} could {skill}! <thanks> <cried> {hero}. That {season} they
-        {skill.past} together every {time}, and {friend} <felt> <gladly>.
+        last|Oh my]! {hero} could do it! <thanks> <cried> {hero}. That {season} they met
+        every {time}, and {friend} <felt> <gladly>.
     """,
     "kite": """
         <one day>, {hero}'s {color} {thing} was [stuck|caught|hanging] in {size.a} tree
         {place.in}. {hero} [jumped|climbed|threw a stone|shook the tree], but the {thing}
         was too high. {hero.He} <felt> <sadly>. {friend} came by with {hero.his} {elder} and
         {size2.a} {animal}. "[What happened|Can we help|Why are you crying|What is up
-        there], {hero}?" <asked> {friend}. "[I have lost|I cannot reach|I want] my {color}
-        {thing}," <said> {hero}. The {animal} climbed up and [pulled|shook|bit|pushed] the
-        {thing} until it fell down. <thanks> <cried> {hero}. {friend}
-        [smiled|laughed|bowed]. "[Thank the {animal}|It was the {animal}|It was nothing],"
-        {friend.he} <said>.
+        there], {hero}?" <asked> {friend}. "[I have lost|I cannot reach|I want] my {thing},"
+        <said> {hero}. The {animal} climbed up and [pulled|shook|bit|pushed] the {thing}
+        until it fell down. <thanks> <cried> {hero}. {friend} [smiled|laughed|bowed].
+        "[Thank the {animal}|It was the {animal}|It was nothing]," {friend.he} <said>.
     """,
     "trading": """
         <opening> {hero} had {size.a} {thing}, but {hero.he} wanted {color.a} {thing2}.
         {hero.He} <went> {place.to} and met {trade.a}. "[Will you give me|I would like|Do
         you have] {food.a} for my {thing}?" <asked> {hero}. "[Gladly|Of course|If you
-        like]," <said> the {trade}. Then {hero.he} met {nature2.a} {trade2} who <felt>
-        <sadly> and hungry. "[I have|Here is|Look at] {color.a} {thing2}," <said> the
-        {trade2}. "[Do you want it|Shall we trade|You can have it] for your {food}." {hero}
-        [nodded|agreed|smiled|jumped]. So the {trade} had the {thing}, the {trade2} had the
-        {food}, and {hero} had the {color} {thing2}. <home>
+        like]," was the answer. But {hero.he} <felt> <sadly>. "[I have|Here is|Look at]
+        {thing2.a}," <said> {hero.his} {elder}, who was there. "[Do you want the
+        {thing2}|Shall we trade|You can have the {thing2}]?" {hero}
+        [nodded|agreed|smiled|jumped]. So somebody else had the {thing}, and {hero} had the
+        {thing2}. <home>
     """,
     "pet": """
         <opening> {hero} had {size.a} {animal} called {pet}. {pet} liked to
@@ -209,8 +208,8 @@ PLOTS = {
         [waited|hid|sang|counted to {number}]. [Soon|Slowly|After {number2} minutes] the
         {animal} came out, {color2} [mud|paint|dust|leaves] on its nose. "[There you are|I
         missed you|What a mess], {pet}!" <said> {hero}, and the {elder}
-        [laughed|clapped|danced]. {pet} ate the {food} and [slept|stayed|played] next to
-        {hero} all {season}. <home>
+        [laughed|clapped|danced]. {pet} ate and [slept|stayed|played] next to {hero} all
+        {season}. <home>
     """,
 }
 
