@@ -1,6 +1,7 @@
 """The import map of docs/architecture.md, kept true by a test (table)."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -86,5 +87,6 @@ def test_no_pickle_is_written_or_read():
     for name in SOURCES:
         for path in python_files(name):
             assert not imports(path) & {"pickle", "shelve", "marshal"}, path
-            assert "torch.save" not in path.read_text("utf-8"), path
-            assert "torch.load" not in path.read_text("utf-8"), path
+            # safetensors' own `safetensors.torch.save` is no pickle.
+            calls = re.search(r"(?<!safetensors\.)torch\.(save|load)\b", path.read_text("utf-8"))
+            assert not calls, path

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prepare import PrepareConfig, prepare
+from safetensors.torch import load_file
 from sample.__main__ import main as sample_main
 from train.__main__ import main as train_main
 from train.config import RunConfig
 
 TINY = "--model.d-model 16 --model.num-layers 1 --model.num-heads 2 --model.context-length 32"
-SHORT = "--batch-size 4 --warmup-steps 2 --eval-every 10 --checkpoint-every 10 --log-every 1"
+SHORT = "--batch-size 4 --eval-every 10 --checkpoint-every 10 --log-every 1"
 FAST = [*TINY.split(), *SHORT.split(), "--eval-tokens", "500"]
 
 
@@ -59,9 +60,11 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in line.items() if key not in times} for line in lines]
 
 
-def weights(run: Path) -> bytes:
+def weights(run: Path) -> dict[str, bytes]:
+    """The last checkpoint's, bit for bit; the order of the file's metadata is not fixed."""
     step = (run / "checkpoints" / "latest").read_text().strip()
-    return (run / "checkpoints" / step / "model.safetensors").read_bytes()
+    tensors = load_file(run / "checkpoints" / step / "model.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
 def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
@@ -186,7 +189,7 @@ def test_bad_input_is_refused_before_the_first_step(data, run_train, flags, mess
     code, words = run_train(*(str(flag).replace("{data}", str(data)) for flag in flags))
     assert code == 1, words
     assert message in words
-    assert words.startswith("error: ")
+    assert "error: " in words
     assert not Path("runs").exists()
 
 

@@ -25,8 +25,9 @@ class TrainConfig:
     """Learning rate at the end of warm-up; right for AdamW on models of some 10 M parameters."""
     min_lr: float = 1e-4
     """Learning rate from `decay_steps` on; a tenth of `max_lr` is the custom."""
-    warmup_steps: int = 100
-    """Updates of linear warm-up: Adam's second moments mean little before."""
+    warmup_steps: int | None = None
+    """Updates of linear warm-up, for Adam's second moments mean little before; None: a twentieth
+    of the schedule."""
     decay_steps: int | None = None
     """Updates until the cosine has come down to `min_lr`; None: `max_steps`."""
     weight_decay: float = 0.1
@@ -77,6 +78,11 @@ class TrainConfig:
         """Updates until the learning rate has come down: `decay_steps`, or `max_steps`."""
         return self.max_steps if self.decay_steps is None else self.decay_steps
 
+    @property
+    def schedule_warmup_steps(self) -> int:
+        """Updates of linear warm-up: `warmup_steps`, or a twentieth of `schedule_steps`."""
+        return self.schedule_steps // 20 if self.warmup_steps is None else self.warmup_steps
+
     def _check_together(self) -> None:
         if self.batch_size % self.gradient_accumulation_steps:
             raise ValueError(
@@ -88,9 +94,9 @@ class TrainConfig:
             raise ValueError(
                 f"min_lr must be at most max_lr, got min_lr={self.min_lr} and max_lr={self.max_lr}"
             )
-        if self.warmup_steps > self.schedule_steps:
+        if not 0 <= self.schedule_warmup_steps <= self.schedule_steps:
             raise ValueError(
-                "warmup_steps must be at most decay_steps (max_steps where that is None), got "
+                "warmup_steps must be from 0 to decay_steps (max_steps where that is None), got "
                 f"warmup_steps={self.warmup_steps} and {self.schedule_steps}"
             )
 
@@ -108,4 +114,4 @@ _AT_LEAST_ONE = (
     "keep_checkpoints",
     "log_every",
 )
-_AT_LEAST_ZERO = ("max_lr", "min_lr", "warmup_steps", "weight_decay", "eps", "seed")
+_AT_LEAST_ZERO = ("max_lr", "min_lr", "weight_decay", "eps", "seed")

@@ -184,7 +184,7 @@ class Trainer:
             self.step + 1,
             max_lr=config.max_lr,
             min_lr=config.min_lr,
-            warmup_steps=config.warmup_steps,
+            warmup_steps=config.schedule_warmup_steps,
             decay_steps=config.schedule_steps,
         )
         self.optimizer.zero_grad(set_to_none=True)
