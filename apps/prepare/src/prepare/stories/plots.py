@@ -211,6 +211,28 @@ PLOTS = {
         [laughed|clapped|danced]. {pet} ate and [slept|stayed|played] next to {hero} all
         {season}. <home>
     """,
+    "quarrel": """
+        <one day>, {hero} and {friend} found {size.a} {color} {thing} {place.in}. "[Give
+        me|I want|Let go of|I saw] the {thing}!" <cried> {hero}. "The {thing} is [mine|not
+        yours|for me]," <said> {friend}. {hero} pulled the {thing}, {friend} pulled the
+        {thing}, and [snap|crack|bang|oh no]! The {thing} was in {number} parts. {hero}
+        <felt> <sadly>. "[Now nobody has|We have both lost|That was a fine end for|I never
+        liked] the {thing}," <said> {friend}. {hero.His} {elder}
+        [mended|glued|repaired|washed] the {thing}. "[From now on|Next time|As a rule] the
+        {thing} is for {hero} in the morning and for {friend} in the evening," <said> the
+        {elder}. They never [fought over|broke|hid] the {thing} again.
+    """,
+    "shelf": """
+        <opening> On {hero.his} shelf stood {color.a} {thing} and {size.a} {thing2}. <one
+        day>, the {thing} began to [talk|sing|weep|laugh]. "[Nobody plays with me|I am older
+        than you|I can dance], {thing2}," <said> the {thing}. "[You are only a toy|Be
+        quiet|I like you], {thing}," <said> the {thing2}. The {thing2} [jumped|rolled|fell]
+        off the shelf, and the {thing} [followed|waited|cheered]. When {hero} came in, the
+        {thing} and the {thing2} were {spot}. "[Who moved|What happened to|I did not touch]
+        my {thing}?" <asked> {hero}. {hero.He} put the {thing2} next to the {thing} and went
+        to bed. "[Good night|Sleep well|That was close], {thing}," <said> the {thing2}, and
+        they both <felt> <gladly>.
+    """,
 }
 
 START = "[" + "|".join(plot.strip() for plot in PLOTS.values()) + "]"
