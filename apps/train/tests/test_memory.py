@@ -10,7 +10,7 @@ FAULTS = """
 import resource, torch
 {told}
 def step():
-    logits = torch.randn(1024, 64, generator=torch.Generator().manual_seed(0)) @ torch.ones(64, 4096)
+    logits = torch.ones(1024, 64) @ torch.ones(64, 4096)
     return (logits - logits.amax(-1, keepdim=True)).exp().sum()  # three times 17 MB
 for _ in range(3):
     step()

@@ -51,12 +51,11 @@ _ELDERS = [_female(word) for word in ("mother", "grandmother", "aunt")] + [
     _male(word) for word in ("father", "grandfather", "uncle")
 ]
 _ANIMALS = (
-    "bear", "cat", "dog", "duck", "fox", "frog", "goat", "hedgehog", "mouse", "owl", "pig",
-    "rabbit", "sheep", "squirrel",
+    "bear", "cat", "dog", "duck", "fox", "goat", "mouse", "owl", "rabbit", "sheep",
 )
 _THINGS = (
-    "ball", "bell", "boat", "book", "crown", "doll", "drum", "feather", "hat", "kite", "lantern",
-    "mirror", "puzzle", "robot", "train", "umbrella",
+    "ball", "bell", "boat", "book", "crown", "doll", "drum", "hat", "kite", "mirror", "robot",
+    "umbrella",
 )
 _FOODS = (
     "apple", "bun", "cake", "carrot", "donut", "muffin", "orange", "pancake", "pear", "waffle",

@@ -25,6 +25,7 @@ RULES = {
     "asks": "[asked|begged|called to|turned to]",
     "cried": "[cried|shouted|yelled|exclaimed|cheered]",
     "felt": "[felt|was|looked|seemed|became]",
+    "both felt": "[felt|were|looked|seemed|became]",
     "sadly": "[very|so|rather|quite|a little|terribly] {worry}",
     "gladly": "[very|so|truly|quite|really] {joy}",
     "went": "[went|walked|ran|hurried|skipped|rode|marched|wandered]",
@@ -40,7 +41,7 @@ PLOTS = {
         was gone! {hero} [looked|searched] {spot} and {spot2}, but it was not there.
         {hero.He} <felt> <sadly>. "[Have you seen|Do you know where to find|Who has taken]
         my {thing}?" {hero.he} <asks> {hero.his} {elder}. "[Look|Try looking|Perhaps it is|I
-        saw it] {spot3}," <said> the {elder}. {hero} looked, and there it was: the {thing}!
+        saw it] {spot3}," {elder.he} <said>. {hero} looked, and there it was: the {thing}!
         {hero} <felt> <gladly>, [hugged|kissed|thanked] {hero.his} {elder} and [never lost
         the {thing} again|laughed with joy|put the {thing} away].
     """,
@@ -63,9 +64,9 @@ PLOTS = {
         help you|Come with me]," <said> {hero}. {hero.He} [wrapped|covered|hid] it in
         {hero.his} {color} [shawl|coat|blanket|sweater] and carried it home. {hero.His}
         {elder} gave the {animal} {food.a}. "[What shall we call it|What is its name|Does it
-        have a name]?" <asked> the {elder}. "{pet}," <said> {hero}. After {number} days
-        {pet} could [walk|run|jump|play] again. {pet} [went back|returned] to the wild, but
-        every {season} the {animal} came to [visit|see|play with] {hero}.
+        have a name]?" {elder.he} <asked>. "{pet}," <said> {hero}. After {number} days {pet}
+        could [walk|run|jump|play] again. {pet} [went back|returned] to the wild, but every
+        {season} the {animal} came to [visit|see|play with] {hero}.
     """,
     "baking": """
         <opening> It was the birthday of {hero.his} {elder}, and {hero} wanted to bake
@@ -76,8 +77,8 @@ PLOTS = {
         song|washed the bowl]. But [oh no|oh dear|what a pity]! It was [burnt|too hot|much
         too big|as hard as a stone]. {hero} <felt> <sadly>. "[We can try again|Never mind|It
         is not so bad], {hero}," <said> {friend}. The second one was perfect. "[This is the
-        best in the world|What a lovely thing to eat|You made this for me]!" <cried> the
-        {elder}. {hero} and {friend} <felt> <gladly>.
+        best in the world|What a lovely thing to eat|You made this for me]!" {elder.he}
+        <cried>. {hero} and {friend} <both felt> <gladly>.
     """,
     "dark": """
         <opening> {hero} was afraid of the [dark|storm|wind|moon]. One {weather} night
@@ -86,7 +87,7 @@ PLOTS = {
         up|crept below] the blanket and called {hero.his} {elder}. The {elder} came with
         {size.a} {color2} {thing} in one hand and a candle in the other. It was only
         {animal.a}! "[It is more afraid than you|It wants to sleep here|It must be hungry],"
-        <said> the {elder}. {hero} [laughed|smiled|breathed again]. {hero.He} gave the
+        {elder.he} <said>. {hero} [laughed|smiled|breathed again]. {hero.He} gave the
         {animal} {food.a}, and they both [fell asleep|slept well|lay down] {spot2}. <ending>
         {hero} <felt> <gladly> at night.
     """,
@@ -118,11 +119,11 @@ PLOTS = {
         lunch]. [Crash|Bang|Oh no|Snap]! {hero.He} had broken the {size} {color} {thing} of
         {hero.his} {elder}. {hero} hid the {thing} {spot} and [ran away|said nothing|went to
         bed|began to cry]. But {hero.he} <felt> <sadly> and could not [eat|sleep|play|sit
-        still]. "[What is wrong|Why are you so quiet|Are you ill], {hero}?" <asked> the
-        {elder}. "[I broke your {thing}|Your {thing} is broken, and it was me|Please forgive
+        still]. "[What is wrong|Why are you so quiet|Are you ill], {hero}?" {elder.he}
+        <asked>. "[I broke your {thing}|Your {thing} is broken, and it was me|Please forgive
         me, the {thing} is broken]," <said> {hero}. The {elder} [sat down|smiled|took
         {hero.his} hand|was silent]. "[It was good to tell me|The truth matters more than
-        {thing.a}|I am not angry]," <said> the {elder}. Together they
+        {thing.a}|I am not angry]," {elder.he} <said>. Together they
         [mended|glued|painted|repaired] the {thing}, and it was as good as before.
     """,
     "present": """
@@ -144,14 +145,14 @@ PLOTS = {
         gone|Look what you did|Go away]!" <cried> {friend}. "[It only wants to play|It did
         not mean to|We can start again], {friend}," <said> {hero}. They built it again, and
         the {animal} [helped|watched|slept|sang]. On top they put the {thing2}, and [in
-        front of|next to|below] it the {thing}. {friend} and {hero} <felt> <gladly>.
+        front of|next to|below] it the {thing}. {friend} and {hero} <both felt> <gladly>.
     """,
     "seed": """
         <opening> {hero.His} {elder} gave {hero.him} {size.a} {plant} seed. {hero} planted
         it {place.in} and watered it every {time}. {number.Two} [days|weeks] went by, and
         nothing grew. {hero} <felt> <sadly>. "[Why does it not grow|When will it grow|Did I
         do it wrong]?" <asked> {hero}. "[Be patient|Give it time|Wait and see|Trust it],"
-        <said> the {elder}. {hero} waited, [read to it|sang to it|kept it warm|told it
+        {elder.he} <said>. {hero} waited, [read to it|sang to it|kept it warm|told it
         stories] and put {color.a} {thing} beside it. The {thing} [fell over|blew away|got
         wet], but {hero} put the {thing} back. <one day>, there was a
         [tiny|green|curly|bright] leaf, and soon {color2.a} flower! "[Look|See|Come
@@ -219,8 +220,8 @@ PLOTS = {
         <felt> <sadly>. "[Now nobody has|We have both lost|That was a fine end for|I never
         liked] the {thing}," <said> {friend}. {hero.His} {elder}
         [mended|glued|repaired|washed] the {thing}. "[From now on|Next time|As a rule] the
-        {thing} is for {hero} in the morning and for {friend} in the evening," <said> the
-        {elder}. They never [fought over|broke|hid] the {thing} again.
+        {thing} is for {hero} in the morning and for {friend} in the evening," {elder.he}
+        <said>. They never [fought over|broke|hid] the {thing} again.
     """,
     "shelf": """
         <opening> On {hero.his} shelf stood {color.a} {thing} and {size.a} {thing2}. <one
@@ -228,10 +229,21 @@ PLOTS = {
         than you|I can dance], {thing2}," <said> the {thing}. "[You are only a toy|Be
         quiet|I like you], {thing}," <said> the {thing2}. The {thing2} [jumped|rolled|fell]
         off the shelf, and the {thing} [followed|waited|cheered]. When {hero} came in, the
-        {thing} and the {thing2} were {spot}. "[Who moved|What happened to|I did not touch]
+        {thing} and the {thing2} were {spot}. "[Who moved|What happened to|Did you two move]
         my {thing}?" <asked> {hero}. {hero.He} put the {thing2} next to the {thing} and went
         to bed. "[Good night|Sleep well|That was close], {thing}," <said> the {thing2}, and
-        they both <felt> <gladly>.
+        they both <both felt> <gladly>.
+    """,
+    "dinner": """
+        <one day>, {size.a} {animal} invited {nature.a} {animal2} to dinner {place.in}.
+        "[Come in|Sit down|Welcome|How thin you are], {animal2}," <said> the {animal}.
+        "[Thank you|How kind of you|I am so hungry], {animal}," <said> the {animal2}. The
+        {animal} [cooked|baked|served] {food.a}, and the {animal2} brought {color.a}
+        {thing}. But then the {animal2} [fell asleep|sang too loud|ate everything], and the
+        {animal} <felt> <sadly>. "[I am sorry|Forgive me|Do not cry], {animal}," <said> the
+        {animal2}. The {animal} [laughed|smiled|shook its head] and gave the {animal2}
+        {number} cups of tea. <ending> the {animal} and the {animal2} were [good
+        neighbors|friends|never hungry].
     """,
 }
 
