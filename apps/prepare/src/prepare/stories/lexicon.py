@@ -39,13 +39,14 @@ def _plain(word: str) -> Forms:
 
 
 # fmt: off
-# Words that stories repeat are few: a small model has seen each often enough to learn, within a
-# few minutes, that the lost kite is the one that is found. With 48 names it had not after 3,000
-# stories; with 16 it had after 5,000. Words that come but once may be many.
+# Words that stories repeat are few, so that a small model has seen each often enough to learn, in
+# three minutes, that the lost kite is the one that is found: with 48 names the loss stayed 67 %
+# above the entropy, with 16 it came to 6 % or 18 % as chance had it, with 10 to 5 %. Words that
+# come but once may be many.
 _CHILDREN = [
-    _female(name) for name in ("Anna", "Clara", "Emma", "Lily", "Mia", "Nora", "Rosie", "Zoe")
+    _female(name) for name in ("Anna", "Clara", "Emma", "Lily", "Mia")
 ] + [
-    _male(name) for name in ("Ben", "Finn", "Jack", "Leo", "Max", "Peter", "Sam", "Tom")
+    _male(name) for name in ("Ben", "Finn", "Jack", "Max", "Tom")
 ]
 _ELDERS = [_female(word) for word in ("mother", "grandmother", "aunt")] + [
     _male(word) for word in ("father", "grandfather", "uncle")
