@@ -21,7 +21,7 @@ from train.__main__ import main as train_main
 from train.config import RunConfig
 
 TINY = "--model.d-model 16 --model.num-layers 1 --model.num-heads 2 --model.context-length 32"
-SHORT = "--batch-size 4 --eval-every 10 --checkpoint-every 10 --log-every 1"
+SHORT = "--batch-size 4 --eval-every 50 --checkpoint-every 10 --log-every 1"
 FAST = [*TINY.split(), *SHORT.split(), "--eval-tokens", "500"]
 
 
@@ -134,7 +134,7 @@ def test_runs_without_a_name_do_not_meet(data, run_train):
 
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_a_killed_run_resumed_is_the_run_that_never_stopped(data, run_train, accumulation):
-    learn = ["--gradient-accumulation-steps", accumulation, "--max-steps", 400]
+    learn = ["--gradient-accumulation-steps", accumulation, "--max-steps", 150]
     flags = [*map(str, ["--data", data, *FAST, *learn, "--precision", "fp32"]), "--compile", "off"]
     code, words = run_train("--out", "undisturbed", *flags)
     assert code == 0, words
@@ -145,12 +145,12 @@ def test_a_killed_run_resumed_is_the_run_that_never_stopped(data, run_train, acc
         env=environment,
     )
     latest = Path("killed/checkpoints/latest")
-    while not (latest.exists() and latest.read_text() >= "step-000030"):
+    while not (latest.exists() and latest.read_text() >= "step-000020"):
         assert child.poll() is None, "the run ended before it could be killed"
         time.sleep(0.002)
     child.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
     child.wait()
-    assert latest.read_text().strip() < "step-000400"
+    assert latest.read_text().strip() < "step-000150"
     code, words = run_train("--resume", "--out", "killed")
     assert code == 0, words
     assert "from step" in words
