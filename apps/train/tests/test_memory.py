@@ -29,4 +29,6 @@ def faults(told: str) -> int:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
 def test_memory_that_is_kept_is_not_handed_out_again():
     told = "from train.memory import keep_freed_memory; keep_freed_memory()"
-    assert faults(told) < 0.1 * faults("")
+    pages_of_all = 10 * 3 * 4096
+    # Untold it is 65,000 to 82,000 as a rule, and now and then, by the heap's luck, nothing.
+    assert faults(told) < 0.1 * pages_of_all
