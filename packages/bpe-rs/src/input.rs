@@ -5,13 +5,13 @@ use std::io::{self, BufReader, Read};
 use std::iter;
 use std::path::{Path, PathBuf};
 use std::slice;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::TrainError;
 use crate::pretokenize::is_white_space_at;
 use crate::special::SpecialTokens;
+use crate::watch::Watch;
 
 /// Reads files one after the other, as blocks of about `block_bytes`.
 ///
@@ -21,7 +21,7 @@ pub(crate) struct Blocks<'a> {
     file: Option<TextFile<'a>>,
     special: &'a SpecialTokens,
     block_bytes: usize,
-    interrupt: &'a AtomicBool,
+    watch: &'a Watch,
     failed: bool,
 }
 
@@ -30,23 +30,21 @@ impl<'a> Blocks<'a> {
         paths: &'a [PathBuf],
         special: &'a SpecialTokens,
         block_bytes: usize,
-        interrupt: &'a AtomicBool,
+        watch: &'a Watch,
     ) -> Self {
         Self {
             paths: paths.iter(),
             file: None,
             special,
             block_bytes,
-            interrupt,
+            watch,
             failed: false,
         }
     }
 
     fn next_block(&mut self) -> Result<Option<String>, TrainError> {
         loop {
-            if self.interrupt.load(Ordering::Relaxed) {
-                return Err(TrainError::Interrupted);
-            }
+            self.watch.check()?;
             let file = match (&mut self.file, self.paths.as_slice()) {
                 (Some(file), _) => file,
                 (None, []) => return Ok(None),

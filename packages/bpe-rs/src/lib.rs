@@ -52,6 +52,7 @@ mod special;
 mod stream;
 mod train;
 mod unicode_tables;
+mod watch;
 mod word;
 
 pub use encode::{BpeEncoder, SpecialIds};
@@ -59,3 +60,4 @@ pub use error::{EncoderError, SpecialTokenError, TrainError};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};
 pub use stream::EncodeStream;
 pub use train::{Trainer, Vocabulary};
+pub use watch::{Progress, Stage, Watch};

@@ -1,7 +1,6 @@
 //! The merge loop: counted pretokens to merges.
 
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -9,6 +8,7 @@ use hashbrown::hash_map::Entry;
 use crate::count::PretokenCounts;
 use crate::error::TrainError;
 use crate::queue::{Pair, PairQueue};
+use crate::watch::{Stage, Watch};
 
 /// Between two words, and before the first and after the last one.
 const SEPARATOR: u32 = u32::MAX;
@@ -21,18 +21,18 @@ const INSIDE: u32 = u32::MAX - 1;
 pub(crate) fn learn_merges(
     counts: PretokenCounts,
     limit: usize,
-    interrupt: &AtomicBool,
+    watch: &Watch,
 ) -> Result<Vec<Pair>, TrainError> {
+    watch.begin(Stage::Merge, limit as u64);
     let mut learner = Learner::new(counts)?;
     let mut merges = Vec::new();
     while merges.len() < limit
         && let Some(pair) = learner.next_pair()
     {
-        if interrupt.load(Ordering::Relaxed) {
-            return Err(TrainError::Interrupted);
-        }
+        watch.check()?;
         learner.merge(pair)?;
         merges.push(pair);
+        watch.advance(1);
     }
     Ok(merges)
 }
@@ -231,7 +231,7 @@ mod tests {
             Err(TrainError::CountOverflow)
         ));
         counts.add(b"ab", 1).unwrap();
-        let learned = learn_merges(counts, 9, &AtomicBool::new(false));
+        let learned = learn_merges(counts, 9, &Watch::default());
         assert!(matches!(learned, Err(TrainError::CountOverflow)));
     }
 
@@ -240,7 +240,7 @@ mod tests {
         let mut counts = PretokenCounts::default();
         counts.add(b"xyz", u64::from(u32::MAX) * 3).unwrap();
         counts.add(b"ab", u64::from(u32::MAX) * 3 + 1).unwrap();
-        let merges = learn_merges(counts, 9, &AtomicBool::new(false)).unwrap();
+        let merges = learn_merges(counts, 9, &Watch::default()).unwrap();
         let pair = |left: u8, right: u8| (u32::from(left), u32::from(right));
         assert_eq!(
             merges,

@@ -4,7 +4,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -99,7 +98,7 @@ fn train_interruptibly(
     trainer: &Trainer,
     paths: &[PathBuf],
 ) -> PyResult<Vocabulary> {
-    let interrupt = trainer.interrupt();
+    let watch = trainer.watch();
     let mut signal = Ok(());
     let trained = py.detach(|| {
         std::thread::scope(|scope| {
@@ -111,7 +110,9 @@ fn train_interruptibly(
             while is_done.recv_timeout(SIGNAL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 if signal.is_ok() {
                     signal = Python::attach(|py| py.check_signals());
-                    interrupt.store(signal.is_err(), Ordering::Relaxed);
+                    if signal.is_err() {
+                        watch.interrupt();
+                    }
                 }
             }
             job.join()

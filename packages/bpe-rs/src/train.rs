@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use rayon::ThreadPoolBuilder;
 use rayon::iter::{ParallelBridge, ParallelIterator};
@@ -14,6 +13,7 @@ use crate::input::Blocks;
 use crate::merge::learn_merges;
 use crate::queue::Pair;
 use crate::special::SpecialTokens;
+use crate::watch::{Stage, Watch};
 
 /// Every vocabulary starts with the 256 single bytes.
 const BYTE_TOKENS: usize = 256;
@@ -43,7 +43,7 @@ pub struct Trainer {
     max_merges: usize,
     num_threads: usize,
     block_bytes: usize,
-    interrupt: Arc<AtomicBool>,
+    watch: Arc<Watch>,
 }
 
 impl Trainer {
@@ -66,7 +66,7 @@ impl Trainer {
             max_merges: merge_count(vocab_size, special_tokens.len())?,
             num_threads: 0,
             block_bytes: BLOCK_BYTES,
-            interrupt: Arc::default(),
+            watch: Arc::default(),
         })
     }
 
@@ -77,9 +77,9 @@ impl Trainer {
         self
     }
 
-    /// Another thread that stores true here ends the training with [`TrainError::Interrupted`].
-    pub fn interrupt(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.interrupt)
+    /// For another thread: how far the training is, and the way to end it.
+    pub fn watch(&self) -> Arc<Watch> {
+        Arc::clone(&self.watch)
     }
 
     /// Learns from UTF-8 files, each a text of its own; one ending in `.gz` is decompressed.
@@ -103,7 +103,7 @@ impl Trainer {
             paths,
             &self.special,
             self.block_bytes,
-            &self.interrupt,
+            &self.watch,
         ))
     }
 
@@ -121,11 +121,12 @@ impl Trainer {
         B: AsRef<str> + Send,
         I: Iterator<Item = Result<B, TrainError>> + Send,
     {
+        self.watch.begin(Stage::Count, 0);
         let counts = self.count(blocks)?;
         if counts.is_empty() {
             return Err(TrainError::NoText);
         }
-        self.vocabulary(&learn_merges(counts, self.max_merges, &self.interrupt)?)
+        self.vocabulary(&learn_merges(counts, self.max_merges, &self.watch)?)
     }
 
     /// Puts the special tokens before the bytes and the merged tokens, which moves all ids.
@@ -168,7 +169,9 @@ impl Trainer {
             blocks
                 .par_bridge()
                 .try_fold(PretokenCounts::default, |mut counts, block| {
-                    counts.update(block?.as_ref(), &self.special)?;
+                    let block = block?;
+                    counts.update(block.as_ref(), &self.special)?;
+                    self.watch.advance(block.as_ref().len() as u64);
                     Ok(counts)
                 })
                 .try_reduce(PretokenCounts::default, PretokenCounts::merge)
@@ -254,7 +257,7 @@ mod tests {
         let texts = ["word\r\n".repeat(1000), "word<|>".repeat(1000)];
         let paths = write_files(directory.path(), &texts);
         let special = SpecialTokens::new(&SPECIAL).unwrap();
-        let blocks = Blocks::new(&paths, &special, 100, &AtomicBool::new(false))
+        let blocks = Blocks::new(&paths, &special, 100, &Watch::default())
             .collect::<Result<Vec<_>, _>>()
             .unwrap();
         assert_eq!(blocks.concat(), texts.concat());
@@ -264,9 +267,7 @@ mod tests {
     #[test]
     fn an_interrupted_training_says_so() {
         let trainer = Trainer::new(300, &SPECIAL).unwrap();
-        trainer
-            .interrupt()
-            .store(true, std::sync::atomic::Ordering::Relaxed);
+        trainer.watch().interrupt();
         let error = trainer.train_texts(&["two words"]).unwrap_err();
         assert!(matches!(error, TrainError::Interrupted));
     }
