@@ -1,0 +1,102 @@
+//! What Python hands over, checked, with errors that name the argument.
+
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyUnicodeEncodeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyMapping, PyString};
+
+/// One path or several.
+#[derive(FromPyObject)]
+pub(super) enum Paths {
+    One(PathBuf),
+    Many(Vec<PathBuf>),
+}
+
+/// An argument that must be a whole number of the type's range.
+pub(super) fn integer<'a, 'py, T: FromPyObject<'a, 'py, Error = PyErr>>(
+    name: &str,
+    value: &'a Bound<'py, PyAny>,
+) -> PyResult<T> {
+    value.extract().map_err(|error: PyErr| {
+        if error.is_instance_of::<PyOverflowError>(value.py()) {
+            let bits = 8 * size_of::<T>();
+            PyValueError::new_err(format!(
+                "{name} must be at least 0 and below 2**{bits}, got {value}"
+            ))
+        } else {
+            error
+        }
+    })
+}
+
+/// A `str` argument, looked at in place.
+pub(super) struct Text<'a>(pub(super) &'a str);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Text<'a> {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        value
+            .extract()
+            .map(Text)
+            .map_err(|error| explain_surrogate(value.py(), error))
+    }
+}
+
+/// A `str` in a collection.
+pub(super) struct OwnedText(pub(super) String);
+
+impl<'py> FromPyObject<'_, 'py> for OwnedText {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        value
+            .extract::<Text<'_>>()
+            .map(|text| Self(text.0.to_owned()))
+    }
+}
+
+impl AsRef<str> for OwnedText {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Says in words what a UnicodeEncodeError means here; leaves other errors as they are.
+fn explain_surrogate(py: Python<'_>, error: PyErr) -> PyErr {
+    if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
+        return error;
+    }
+    match error
+        .value(py)
+        .getattr("start")
+        .and_then(|start| start.extract::<usize>())
+    {
+        Ok(position) => PyValueError::new_err(format!(
+            "text must be valid Unicode, but character {position} is a lone surrogate; decode the \
+             bytes it came from with errors=\"replace\", or replace the character"
+        )),
+        Err(error) => error,
+    }
+}
+
+/// The names in `special_tokens=`; a `str` is a collection of its characters, and never meant.
+pub(super) fn names(special_tokens: &Bound<'_, PyAny>) -> PyResult<Vec<OwnedText>> {
+    if special_tokens.is_instance_of::<PyString>() {
+        let message = "special_tokens must be a collection of str, not one str; put it in a list";
+        return Err(PyTypeError::new_err(message));
+    }
+    special_tokens
+        .try_iter()?
+        .map(|name| name?.extract())
+        .collect()
+}
+
+pub(super) fn special_ids(special_tokens: &Bound<'_, PyMapping>) -> PyResult<Vec<(String, u32)>> {
+    let to_ids = |item: Bound<'_, PyAny>| {
+        let (name, id): (OwnedText, Bound<'_, PyAny>) = item.extract()?;
+        Ok((name.0, integer("id of a special token", &id)?))
+    };
+    special_tokens.items()?.iter().map(to_ids).collect()
+}
