@@ -1,0 +1,66 @@
+//! Ends of pretokens, from bit masks to batches.
+
+use super::classify::BLOCK;
+
+/// Ends handed over at once, at most.
+const BATCH: usize = 1024;
+
+/// Hands over the ends of pretokens to `take`, a batch at a time, with the start of its first.
+pub(super) struct Ends<'t, F> {
+    batch: [usize; BATCH],
+    count: usize,
+    start: usize,
+    take: &'t mut F,
+}
+
+impl<'t, E, F: FnMut(usize, &[usize]) -> Result<(), E>> Ends<'t, F> {
+    pub(super) fn new(take: &'t mut F) -> Self {
+        Self {
+            batch: [0; BATCH],
+            count: 0,
+            start: 0,
+            take,
+        }
+    }
+
+    /// Adds an end `base + i` for each bit `i` of `mask`.
+    #[inline(always)]
+    pub(super) fn push_mask(&mut self, base: usize, mut mask: u64) -> Result<(), E> {
+        if self.count > BATCH - BLOCK {
+            self.flush()?;
+        }
+        let Some(room) = self.batch.get_mut(self.count..self.count + BLOCK) else {
+            unreachable!("a flushed batch has room for a block")
+        };
+        self.count += mask.count_ones() as usize;
+        // Sixteen at once, needed or not: a loop's end can't be foreseen, and costs more.
+        for sixteen in room.chunks_exact_mut(16) {
+            for end in sixteen {
+                *end = base + mask.trailing_zeros() as usize;
+                mask &= mask.wrapping_sub(1);
+            }
+            if mask == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the end of a text of `length` bytes, and hands over what is left.
+    pub(super) fn finish(mut self, length: usize) -> Result<(), E> {
+        if length == 0 {
+            return Ok(());
+        }
+        self.push_mask(length, 1)?;
+        self.flush()
+    }
+
+    #[inline(never)]
+    fn flush(&mut self) -> Result<(), E> {
+        let ends = &self.batch[..self.count];
+        (self.take)(self.start, ends)?;
+        self.start = ends.last().copied().unwrap_or(self.start);
+        self.count = 0;
+        Ok(())
+    }
+}

@@ -1,0 +1,307 @@
+//! The pretokens of GPT-2's pattern, boundary by boundary.
+//!
+//! With masks for the classes, a pretoken begins
+//!
+//! * where the class changes, but not after a space that a letter, number or other sign follows,
+//!   for the space is theirs: `change & (white | !space << 1)`;
+//! * at the last character of a run of white space, if the text goes on;
+//! * at the end of a contraction. One can be only where an apostrophe begins a pretoken, and its
+//!   letters begin none.
+//!
+//! A mask moved by one place takes its lost bit from the neighbouring block, so a block's boundaries
+//! are found when the block after it is classified. The text is thought to stand between line breaks,
+//! which changes nothing: white space at the end of a text does not give back its last character.
+
+use super::Simd;
+use super::classify::{
+    BLOCK, ByteSets, Classes, Lookup, Masks, Scan, Window, classify, lead_sets, window_at,
+};
+use super::ends::Ends;
+use crate::pretokenize::{Class, contraction_length};
+use crate::unicode_tables::{self, CLASSES, ROW_OF};
+
+/// Letters and numbers.
+const WORDLIKE: usize = 0;
+/// Letters and white space: with [`WORDLIKE`] it tells all four classes apart.
+const LETTER_OR_WHITE: usize = 1;
+/// The space that a pretoken may begin with.
+const SPACE: usize = 2;
+const APOSTROPHE: usize = 3;
+const COUNT: usize = 4;
+
+const fn bits_of(class: Class) -> u8 {
+    match class {
+        Class::Letter => 1 << WORDLIKE | 1 << LETTER_OR_WHITE,
+        Class::Number => 1 << WORDLIKE,
+        Class::Space => 1 << LETTER_OR_WHITE,
+        Class::Other => 0,
+    }
+}
+
+static ASCII: ByteSets<COUNT> = {
+    let mut members = [0; 128];
+    let mut byte = 0;
+    while byte < members.len() {
+        members[byte] = bits_of(CLASSES[0][byte]);
+        byte += 1;
+    }
+    members[b' ' as usize] |= 1 << SPACE;
+    members[b'\'' as usize] |= 1 << APOSTROPHE;
+    ByteSets::new(&members)
+};
+
+/// Latin with marks, Cyrillic, Arabic (U+0680), Chinese characters, Korean syllables.
+static LETTER_LEADS: ByteSets<2> =
+    lead_sets(b"\xC4\xC5\xC6\xC7\xC8\xC9\xCA\xD0\xD1\xDA\xE5\xE6\xE7\xE8\xE9\xEB\xEC");
+
+struct Gpt2;
+
+impl Classes<COUNT> for Gpt2 {
+    const ASCII: &'static ByteSets<COUNT> = &ASCII;
+    const UNIFORM: u8 = bits_of(Class::Letter);
+    const UNIFORM_LEADS: &'static ByteSets<2> = &LETTER_LEADS;
+
+    #[inline(always)]
+    fn of(code_point: u32) -> u8 {
+        let code_point = code_point as usize;
+        let row = ROW_OF
+            .get(code_point / unicode_tables::BLOCK)
+            .copied()
+            .unwrap_or(0);
+        bits_of(CLASSES[usize::from(row)][code_point % unicode_tables::BLOCK])
+    }
+}
+
+/// Cuts `text` into pretokens and hands over their ends, a batch at a time: `take(start, ends)`,
+/// where the first pretoken of the batch begins at byte `start`, and each of the others where the
+/// one before ends.
+///
+/// # Errors
+///
+/// The first error of `take`, after which it is not called again.
+pub(crate) fn gpt2_ends<E>(
+    text: &str,
+    take: &mut impl FnMut(usize, &[usize]) -> Result<(), E>,
+) -> Result<(), E> {
+    gpt2_ends_with(Simd::detect(), text, take)
+}
+
+/// [`gpt2_ends`] with a kind of instructions of one's choice.
+pub(crate) fn gpt2_ends_with<E>(
+    simd: Simd,
+    text: &str,
+    take: &mut impl FnMut(usize, &[usize]) -> Result<(), E>,
+) -> Result<(), E> {
+    simd.run(Cut { text, take })
+}
+
+struct Cut<'a, F> {
+    text: &'a str,
+    take: &'a mut F,
+}
+
+impl<E, F: FnMut(usize, &[usize]) -> Result<(), E>> Scan for Cut<'_, F> {
+    type Output = Result<(), E>;
+
+    #[inline(always)]
+    fn scan(self, lookup: impl Lookup) -> Result<(), E> {
+        let bytes = self.text.as_bytes();
+        let mut padded = [0; size_of::<Window>()];
+        let mut masks = |at: usize, before: &Masks<COUNT>| {
+            classify::<Gpt2, COUNT>(lookup, window_at(bytes, at, b'\n', &mut padded), before)
+        };
+        let mut ends = Ends::new(self.take);
+        let mut edits = Edits::default();
+        let mut before = LINE_BREAKS;
+        let mut block = masks(0, &before);
+        for base in (0..bytes.len()).step_by(BLOCK) {
+            let after = masks(base + BLOCK, &block);
+            let begun = boundaries(bytes, base, &[before, block, after], &mut edits);
+            ends.push_mask(base, begun & inner(base, bytes.len()))?;
+            edits.advance();
+            (before, block) = (block, after);
+        }
+        ends.finish(bytes.len())
+    }
+}
+
+/// The places from `base` on that are inside a text of `length` bytes, and not its beginning.
+#[inline(always)]
+fn inner(base: usize, length: usize) -> u64 {
+    let first = u64::from(base == 0);
+    let beyond = match length - base {
+        left if left < BLOCK => u64::MAX << left,
+        _ => 0,
+    };
+    !(first | beyond)
+}
+
+/// The masks of a block of line breaks.
+const LINE_BREAKS: Masks<COUNT> = {
+    let mut classes = [0; COUNT];
+    classes[LETTER_OR_WHITE] = u64::MAX;
+    Masks {
+        classes,
+        continuation: 0,
+    }
+};
+
+/// Boundaries that contractions add and remove, in a block and the one after it.
+#[derive(Default)]
+struct Edits {
+    added: u128,
+    removed: u128,
+}
+
+impl Edits {
+    /// Notes the contractions among the apostrophes that begin a pretoken.
+    #[inline(always)]
+    fn add_contractions(&mut self, bytes: &[u8], base: usize, mut candidates: u64) {
+        while candidates != 0 {
+            let at = candidates.trailing_zeros() as usize;
+            if let Some(length) = contraction_length(bytes.get(base + at..).unwrap_or_default()) {
+                self.removed |= 1 << (at + 1);
+                self.added |= 1 << (at + length);
+            }
+            candidates &= candidates - 1;
+        }
+    }
+
+    /// Makes the block after it this one.
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.added >>= BLOCK;
+        self.removed >>= BLOCK;
+    }
+}
+
+/// Where pretokens begin in the middle one of three blocks, which begins at byte `base`.
+#[inline(always)]
+fn boundaries(bytes: &[u8], base: usize, around: &[Masks<COUNT>; 3], edits: &mut Edits) -> u64 {
+    let class = |class: usize| Around(around.each_ref().map(|masks| masks.classes[class]));
+    let (wordlike, letter_or_white) = (class(WORDLIKE), class(LETTER_OR_WHITE));
+    let white = letter_or_white.and_not(wordlike);
+    let continuation = Around(around.each_ref().map(|masks| masks.continuation));
+    let change = wordlike.change() | letter_or_white.change();
+    let begun =
+        change & (white.here() | !class(SPACE).behind(1)) | last_of_run(white, continuation);
+    let candidates = begun & class(APOSTROPHE).here();
+    if candidates != 0 {
+        edits.add_contractions(bytes, base, candidates);
+    }
+    (begun & !edits.removed as u64) | edits.added as u64
+}
+
+/// A mask, and those of the blocks before and after.
+#[derive(Clone, Copy)]
+struct Around([u64; 3]);
+
+impl Around {
+    #[inline(always)]
+    fn here(self) -> u64 {
+        self.0[1]
+    }
+
+    /// The bits of the bytes `places` before.
+    #[inline(always)]
+    fn behind(self, places: usize) -> u64 {
+        self.0[1] << places | self.0[0] >> (BLOCK - places)
+    }
+
+    /// The bits of the bytes `places` after.
+    #[inline(always)]
+    fn ahead(self, places: usize) -> u64 {
+        self.0[1] >> places | self.0[2] << (BLOCK - places)
+    }
+
+    /// The bytes that differ from the one before.
+    #[inline(always)]
+    fn change(self) -> u64 {
+        self.here() ^ self.behind(1)
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        Self([0, 1, 2].map(|at: usize| self.0[at] & other.0[at]))
+    }
+
+    #[inline(always)]
+    fn and_not(self, other: Self) -> Self {
+        Self([0, 1, 2].map(|at: usize| self.0[at] & !other.0[at]))
+    }
+}
+
+/// White space that something else follows: the first byte of each such character.
+#[inline(always)]
+fn last_of_run(white: Around, continuation: Around) -> u64 {
+    let [_, wide, wide_after] = white.and(continuation).0;
+    if wide | wide_after == 0 {
+        return white.here() & !white.ahead(1);
+    }
+    // A character of white space has 1 to 3 bytes.
+    let other = |places| !continuation.ahead(places) & !white.ahead(places);
+    let third = continuation.ahead(2) & other(3);
+    let second = continuation.ahead(1) & (other(2) | third);
+    white.here() & !continuation.here() & (other(1) | second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pretokenize::pretokenize;
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+
+    /// At least one of each class, of each length in UTF-8, and all that contractions are made of.
+    const REPRESENTATIVES: &str =
+        "aéß中\u{1d4b3}1½٣!€🤗\u{301}_ \n\r\t\u{85}\u{a0}\u{2028}\u{3000}\0\u{1c}'sdmtlver";
+
+    fn ends(simd: Simd, text: &str) -> Vec<usize> {
+        let mut all = Vec::new();
+        let Ok(()) = gpt2_ends_with(simd, text, &mut |start, ends: &[usize]| {
+            assert_eq!(start, all.last().copied().unwrap_or(0));
+            all.extend_from_slice(ends);
+            Ok::<(), Infallible>(())
+        });
+        all
+    }
+
+    fn assert_cut_as_defined(text: &str) {
+        let lengths = pretokenize(text).map(str::len);
+        let expected: Vec<usize> = lengths
+            .scan(0, |end, length| {
+                *end += length;
+                Some(*end)
+            })
+            .collect();
+        for simd in Simd::available() {
+            assert_eq!(ends(simd, text), expected, "{simd:?} {text:?}");
+        }
+    }
+
+    /// `text` after letters, so that it begins at byte `offset`.
+    fn at_offset(offset: usize, text: &str) -> String {
+        "x".repeat(offset) + text
+    }
+
+    #[test]
+    fn pairs_of_representatives_are_cut_as_defined_across_the_edge_of_a_block() {
+        for first in REPRESENTATIVES.chars() {
+            for second in REPRESENTATIVES.chars() {
+                let pair = String::from_iter([first, second]);
+                for offset in BLOCK - 9..=BLOCK + 1 {
+                    assert_cut_as_defined(&at_offset(offset, &pair));
+                    assert_cut_as_defined(&(at_offset(offset, &pair) + "a"));
+                    assert_cut_as_defined(&(at_offset(offset, &pair) + "."));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn unicode_is_cut_as_defined(text in ".{0,300}") {
+            assert_cut_as_defined(&text);
+        }
+    }
+}
