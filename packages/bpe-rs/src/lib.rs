@@ -48,11 +48,6 @@ mod pretokenize;
 #[cfg(feature = "python")]
 mod py;
 mod queue;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "the counting side will call gpt2_ends"
-)]
 mod scan;
 mod special;
 mod stream;

@@ -55,6 +55,14 @@ pub(super) struct Masks<const N: usize> {
     pub(super) continuation: u64,
 }
 
+impl<const N: usize> Masks<N> {
+    /// Bit 0 of each: whether the last byte is of the class.
+    #[inline(always)]
+    pub(super) fn last(&self) -> [u64; N] {
+        self.classes.map(|mask| mask >> (BLOCK - 1))
+    }
+}
+
 /// `N` sets of bytes below 0x80, in the forms that the ways of looking up need.
 pub(super) struct ByteSets<const N: usize> {
     /// Bit `h` of entry `l` of set `n`: whether it holds byte `16 h + l`.
@@ -118,12 +126,12 @@ pub(super) const fn lead_sets(uniform: &[u8]) -> ByteSets<2> {
     ByteSets::new(&members)
 }
 
-/// The masks of the block that `window` begins with, given those of the block before it.
+/// The masks of the block that `window` begins with; `before` are the bits of the byte before it.
 #[inline(always)]
 pub(super) fn classify<C: Classes<N>, const N: usize>(
     lookup: impl Lookup,
     window: &Window,
-    before: &Masks<N>,
+    before: &[u64; N],
 ) -> Masks<N> {
     let block = block_of(window);
     let mut masks = Masks {
@@ -149,7 +157,7 @@ fn add_non_ascii<C: Classes<N>, const N: usize>(
     lookup: impl Lookup,
     window: &Window,
     high: u64,
-    before: &Masks<N>,
+    before: &[u64; N],
     masks: &mut Masks<N>,
 ) {
     let [continuation, uniform] = lookup.sets(block_of(window), 0x80, C::UNIFORM_LEADS);
@@ -168,19 +176,19 @@ fn add_non_ascii<C: Classes<N>, const N: usize>(
         }
         leads &= leads - 1;
     }
-    for (mask, before) in masks.classes.iter_mut().zip(before.classes) {
-        *mask = spread(*mask, before, continuation);
+    for (mask, before) in masks.classes.iter_mut().zip(before) {
+        *mask = spread(*mask, *before, continuation);
     }
 }
 
-/// Adds to `mask` the continuation bytes of the characters that begin in it or, at its start,
-/// in `before`.
+/// Adds to `mask` the continuation bytes of the characters that begin in it or whose beginning
+/// is the one `before`.
 ///
 /// Adding the first byte of a run of continuation bytes to all of them clears the run by carrying,
 /// and leaves the runs whose first byte is not added.
 #[inline(always)]
 fn spread(mask: u64, before: u64, continuation: u64) -> u64 {
-    let first = (mask << 1 | before >> 63) & continuation;
+    let first = (mask << 1 | before) & continuation;
     mask | continuation & !continuation.wrapping_add(first)
 }
 

@@ -79,6 +79,7 @@ impl Classes<COUNT> for Gpt2 {
 /// # Errors
 ///
 /// The first error of `take`, after which it is not called again.
+#[expect(dead_code, reason = "the counting side will call it")]
 pub(crate) fn gpt2_ends<E>(
     text: &str,
     take: &mut impl FnMut(usize, &[usize]) -> Result<(), E>,
@@ -107,19 +108,16 @@ impl<E, F: FnMut(usize, &[usize]) -> Result<(), E>> Scan for Cut<'_, F> {
     fn scan(self, lookup: impl Lookup) -> Result<(), E> {
         let bytes = self.text.as_bytes();
         let mut padded = [0; size_of::<Window>()];
-        let mut masks = |at: usize, before: &Masks<COUNT>| {
-            classify::<Gpt2, COUNT>(lookup, window_at(bytes, at, b'\n', &mut padded), before)
-        };
         let mut ends = Ends::new(self.take);
-        let mut edits = Edits::default();
-        let mut before = LINE_BREAKS;
-        let mut block = masks(0, &before);
-        for base in (0..bytes.len()).step_by(BLOCK) {
-            let after = masks(base + BLOCK, &block);
-            let begun = boundaries(bytes, base, &[before, block, after], &mut edits);
-            ends.push_mask(base, begun & inner(base, bytes.len()))?;
-            edits.advance();
-            (before, block) = (block, after);
+        let mut cutter = Cutter::default();
+        // One block more than there is text completes the last one.
+        for at in (0..bytes.len() + BLOCK).step_by(BLOCK) {
+            let window = window_at(bytes, at, b'\n', &mut padded);
+            let masks = classify::<Gpt2, COUNT>(lookup, window, &cutter.last);
+            let begun = cutter.complete(bytes, at, &masks);
+            if let Some(base) = at.checked_sub(BLOCK) {
+                ends.push_mask(base, begun & inner(base, bytes.len()))?;
+            }
         }
         ends.finish(bytes.len())
     }
@@ -136,113 +134,102 @@ fn inner(base: usize, length: usize) -> u64 {
     !(first | beyond)
 }
 
-/// The masks of a block of line breaks.
-const LINE_BREAKS: Masks<COUNT> = {
-    let mut classes = [0; COUNT];
-    classes[LETTER_OR_WHITE] = u64::MAX;
-    Masks {
-        classes,
-        continuation: 0,
+/// What the blocks so far say about the block that comes, and what it may still say about the last.
+struct Cutter {
+    /// Classes of the last byte.
+    last: [u64; COUNT],
+    continuation: u64,
+    /// Where pretokens begin in the last block, as far as known.
+    begun: u64,
+    contractions: Contractions,
+}
+
+impl Default for Cutter {
+    /// After a line break.
+    fn default() -> Self {
+        let mut last = [0; COUNT];
+        last[LETTER_OR_WHITE] = 1;
+        Self {
+            last,
+            continuation: 0,
+            begun: 0,
+            contractions: Contractions::default(),
+        }
     }
-};
+}
+
+impl Cutter {
+    /// Takes the `masks` of the block at byte `at`, and completes the boundaries of the one before.
+    #[inline(always)]
+    fn complete(&mut self, bytes: &[u8], at: usize, masks: &Masks<COUNT>) -> u64 {
+        let [wordlike, letter_or_white, _, apostrophe] = masks.classes;
+        let white = letter_or_white & !wordlike;
+        let before = |class: usize| masks.classes[class] << 1 | self.last[class];
+        let (wordlike_before, letter_or_white_before) = (before(WORDLIKE), before(LETTER_OR_WHITE));
+        let change = (wordlike ^ wordlike_before) | (letter_or_white ^ letter_or_white_before);
+        let mut begun = change & (white | !before(SPACE));
+        let after_white = letter_or_white_before & !wordlike_before & !white;
+        let last_white = self.before(after_white, masks.continuation);
+        begun |= last_white[1];
+        let candidates = begun & apostrophe;
+        if candidates != 0 {
+            self.contractions.add(bytes, at, candidates);
+        }
+        begun = self.contractions.edit(begun);
+        self.last = masks.last();
+        self.continuation = masks.continuation;
+        std::mem::replace(&mut self.begun, begun) | last_white[0]
+    }
+
+    /// The first bytes of the white-space characters that end before the bytes `after` of a block:
+    /// those in the block before, and those in this one.
+    #[inline(always)]
+    fn before(&self, after: u64, continuation: u64) -> [u64; 2] {
+        let back = |mask: u64, places: usize| [mask << (BLOCK - places), mask >> places];
+        let second = after & (continuation << 1 | self.continuation >> (BLOCK - 1));
+        if second == 0 {
+            return back(after, 1);
+        }
+        // A character of white space has 1 to 3 bytes.
+        let third = second & (continuation << 2 | self.continuation >> (BLOCK - 2));
+        let (one, two, three) = (
+            back(after & !second, 1),
+            back(second & !third, 2),
+            back(third, 3),
+        );
+        [0, 1].map(|block: usize| one[block] | two[block] | three[block])
+    }
+}
 
 /// Boundaries that contractions add and remove, in a block and the one after it.
 #[derive(Default)]
-struct Edits {
+struct Contractions {
     added: u128,
     removed: u128,
 }
 
-impl Edits {
-    /// Notes the contractions among the apostrophes that begin a pretoken.
+impl Contractions {
+    /// Notes the contractions among the `apostrophes` that begin a pretoken in the block at `base`.
     #[inline(always)]
-    fn add_contractions(&mut self, bytes: &[u8], base: usize, mut candidates: u64) {
-        while candidates != 0 {
-            let at = candidates.trailing_zeros() as usize;
+    fn add(&mut self, bytes: &[u8], base: usize, mut apostrophes: u64) {
+        while apostrophes != 0 {
+            let at = apostrophes.trailing_zeros() as usize;
             if let Some(length) = contraction_length(bytes.get(base + at..).unwrap_or_default()) {
                 self.removed |= 1 << (at + 1);
                 self.added |= 1 << (at + length);
             }
-            candidates &= candidates - 1;
+            apostrophes &= apostrophes - 1;
         }
     }
 
-    /// Makes the block after it this one.
+    /// The boundaries of a block as contractions change them; the next call is for the next block.
     #[inline(always)]
-    fn advance(&mut self) {
-        self.added >>= BLOCK;
+    fn edit(&mut self, begun: u64) -> u64 {
+        let edited = begun & !self.removed as u64 | self.added as u64;
         self.removed >>= BLOCK;
+        self.added >>= BLOCK;
+        edited
     }
-}
-
-/// Where pretokens begin in the middle one of three blocks, which begins at byte `base`.
-#[inline(always)]
-fn boundaries(bytes: &[u8], base: usize, around: &[Masks<COUNT>; 3], edits: &mut Edits) -> u64 {
-    let class = |class: usize| Around(around.each_ref().map(|masks| masks.classes[class]));
-    let (wordlike, letter_or_white) = (class(WORDLIKE), class(LETTER_OR_WHITE));
-    let white = letter_or_white.and_not(wordlike);
-    let continuation = Around(around.each_ref().map(|masks| masks.continuation));
-    let change = wordlike.change() | letter_or_white.change();
-    let begun =
-        change & (white.here() | !class(SPACE).behind(1)) | last_of_run(white, continuation);
-    let candidates = begun & class(APOSTROPHE).here();
-    if candidates != 0 {
-        edits.add_contractions(bytes, base, candidates);
-    }
-    (begun & !edits.removed as u64) | edits.added as u64
-}
-
-/// A mask, and those of the blocks before and after.
-#[derive(Clone, Copy)]
-struct Around([u64; 3]);
-
-impl Around {
-    #[inline(always)]
-    fn here(self) -> u64 {
-        self.0[1]
-    }
-
-    /// The bits of the bytes `places` before.
-    #[inline(always)]
-    fn behind(self, places: usize) -> u64 {
-        self.0[1] << places | self.0[0] >> (BLOCK - places)
-    }
-
-    /// The bits of the bytes `places` after.
-    #[inline(always)]
-    fn ahead(self, places: usize) -> u64 {
-        self.0[1] >> places | self.0[2] << (BLOCK - places)
-    }
-
-    /// The bytes that differ from the one before.
-    #[inline(always)]
-    fn change(self) -> u64 {
-        self.here() ^ self.behind(1)
-    }
-
-    #[inline(always)]
-    fn and(self, other: Self) -> Self {
-        Self([0, 1, 2].map(|at: usize| self.0[at] & other.0[at]))
-    }
-
-    #[inline(always)]
-    fn and_not(self, other: Self) -> Self {
-        Self([0, 1, 2].map(|at: usize| self.0[at] & !other.0[at]))
-    }
-}
-
-/// White space that something else follows: the first byte of each such character.
-#[inline(always)]
-fn last_of_run(white: Around, continuation: Around) -> u64 {
-    let [_, wide, wide_after] = white.and(continuation).0;
-    if wide | wide_after == 0 {
-        return white.here() & !white.ahead(1);
-    }
-    // A character of white space has 1 to 3 bytes.
-    let other = |places| !continuation.ahead(places) & !white.ahead(places);
-    let third = continuation.ahead(2) & other(3);
-    let second = continuation.ahead(1) & (other(2) | third);
-    white.here() & !continuation.here() & (other(1) | second)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use classify_neon::Neon;
 use classify_portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use classify_x86::{Avx2, Avx512};
+#[expect(unused_imports, reason = "the counting side will use it")]
 pub(crate) use gpt2::gpt2_ends;
 
 /// The kinds of instructions that classify a block, fastest first. One that this processor does
