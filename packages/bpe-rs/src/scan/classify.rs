@@ -1,7 +1,7 @@
 //! 64 bytes of text to bit masks, one for each class of characters: bit `i` of a mask is set if
 //! byte `i` belongs to a character of that class.
 //!
-//! The ASCII bytes of a block are looked up all at once ([`Lookup`]). If there are others, each of
+//! The ASCII bytes of a block are looked up all at once ([`Kernel`]). If there are others, each of
 //! their characters is decoded, looked up in the Unicode tables, and sets a bit at its first byte;
 //! then all masks spread at once from first bytes over continuation bytes.
 
@@ -91,13 +91,29 @@ impl<const N: usize> ByteSets<N> {
     }
 }
 
-/// A way to look up the 64 bytes of a block at once.
-pub(super) trait Lookup: Copy {
+/// What a kind of processor does for 64 bytes, or their bits, at once.
+pub(super) trait Kernel: Copy {
     /// The bytes at 0x80 and above.
     fn high(self, block: &[u8; BLOCK]) -> u64;
 
     /// The bytes that, with `flip` by exclusive or, are in each of `sets`.
     fn sets<const N: usize>(self, block: &[u8; BLOCK], flip: u8, sets: &ByteSets<N>) -> [u64; N];
+
+    /// Writes `base + i` for each bit `i` of `mask` to the front of `places`; what is written behind
+    /// them means nothing.
+    #[inline(always)]
+    fn places(self, mut mask: u64, base: usize, places: &mut [usize; BLOCK]) {
+        // Sixteen at once, needed or not: a loop's end can't be foreseen, and costs more.
+        for sixteen in places.chunks_exact_mut(16) {
+            for place in sixteen {
+                *place = base + mask.trailing_zeros() as usize;
+                mask &= mask.wrapping_sub(1);
+            }
+            if mask == 0 {
+                break;
+            }
+        }
+    }
 }
 
 /// What to do with a way to look up, compiled for each of them.
@@ -107,7 +123,7 @@ pub(super) trait Lookup: Copy {
 pub(super) trait Scan {
     type Output;
 
-    fn scan(self, lookup: impl Lookup) -> Self::Output;
+    fn scan(self, kernel: impl Kernel) -> Self::Output;
 }
 
 /// Set 0: continuation bytes, set 1: `uniform`; both with bit 7 flipped.
@@ -129,18 +145,18 @@ pub(super) const fn lead_sets(uniform: &[u8]) -> ByteSets<2> {
 /// The masks of the block that `window` begins with; `before` are the bits of the byte before it.
 #[inline(always)]
 pub(super) fn classify<C: Classes<N>, const N: usize>(
-    lookup: impl Lookup,
+    kernel: impl Kernel,
     window: &Window,
     before: &[u64; N],
 ) -> Masks<N> {
     let block = block_of(window);
     let mut masks = Masks {
-        classes: lookup.sets(block, 0, C::ASCII),
+        classes: kernel.sets(block, 0, C::ASCII),
         continuation: 0,
     };
-    let high = lookup.high(block);
+    let high = kernel.high(block);
     if high != 0 {
-        add_non_ascii::<C, N>(lookup, window, high, before, &mut masks);
+        add_non_ascii::<C, N>(kernel, window, high, before, &mut masks);
     }
     masks
 }
@@ -154,13 +170,13 @@ fn block_of(window: &Window) -> &[u8; BLOCK] {
 /// Adds the non-ASCII characters, whose bytes are `high`, to the `masks` of a window's block.
 #[inline(always)]
 fn add_non_ascii<C: Classes<N>, const N: usize>(
-    lookup: impl Lookup,
+    kernel: impl Kernel,
     window: &Window,
     high: u64,
     before: &[u64; N],
     masks: &mut Masks<N>,
 ) {
-    let [continuation, uniform] = lookup.sets(block_of(window), 0x80, C::UNIFORM_LEADS);
+    let [continuation, uniform] = kernel.sets(block_of(window), 0x80, C::UNIFORM_LEADS);
     masks.continuation = continuation;
     for (class, mask) in masks.classes.iter_mut().enumerate() {
         if C::UNIFORM >> class & 1 == 1 {

@@ -6,7 +6,7 @@
 
 use std::arch::aarch64::*;
 
-use super::classify::{BLOCK, ByteSets, Lookup};
+use super::classify::{BLOCK, ByteSets, Kernel};
 
 /// `1 << h` for each `h` below 8, no bit for the others.
 const ROWS: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -25,7 +25,7 @@ impl Neon {
     }
 }
 
-impl Lookup for Neon {
+impl Kernel for Neon {
     #[inline(always)]
     fn high(self, block: &[u8; BLOCK]) -> u64 {
         // SAFETY: `self` proves that the processor has NEON.

@@ -1,12 +1,12 @@
 //! Looking up the bytes of a block with plain 64-bit arithmetic.
 
-use super::classify::{BLOCK, ByteSets, Lookup};
+use super::classify::{BLOCK, ByteSets, Kernel};
 
 /// Works on every processor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Portable;
 
-impl Lookup for Portable {
+impl Kernel for Portable {
     #[inline(always)]
     fn high(self, block: &[u8; BLOCK]) -> u64 {
         // The multiplication moves bit 8 b to bit 56 + b; no two bits meet, so nothing carries.

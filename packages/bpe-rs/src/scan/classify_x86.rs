@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::*;
 
-use super::classify::{BLOCK, ByteSets, Lookup, Scan};
+use super::classify::{BLOCK, ByteSets, Kernel, Scan};
 
 /// `1 << h` for each `h` below 8; for the others a bit pattern that no entry holds, since a shuffle
 /// gives 0 where bit 7 of the index is set.
@@ -41,7 +41,7 @@ impl Avx2 {
     }
 }
 
-impl Lookup for Avx2 {
+impl Kernel for Avx2 {
     #[inline(always)]
     fn high(self, block: &[u8; BLOCK]) -> u64 {
         // SAFETY: `self` proves that the processor has AVX2.
@@ -114,13 +114,15 @@ impl Avx512 {
     /// The proof, if it can be given.
     pub(super) fn detect() -> Option<Self> {
         Avx2::detect()?;
-        let detected = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        let detected = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi2");
         detected.then_some(Self(()))
     }
 
     /// Runs `scan`, compiled for such processors.
     pub(super) fn run<S: Scan>(self, scan: S) -> S::Output {
-        #[target_feature(enable = "avx512f,avx512bw,avx2,bmi1,bmi2,lzcnt,popcnt")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,avx2,bmi1,bmi2,lzcnt,popcnt")]
         fn compiled<S: Scan>(proof: Avx512, scan: S) -> S::Output {
             scan.scan(proof)
         }
@@ -129,7 +131,7 @@ impl Avx512 {
     }
 }
 
-impl Lookup for Avx512 {
+impl Kernel for Avx512 {
     #[inline(always)]
     fn high(self, block: &[u8; BLOCK]) -> u64 {
         // SAFETY: `self` proves that the processor has AVX-512 F and BW.
@@ -140,6 +142,12 @@ impl Lookup for Avx512 {
     fn sets<const N: usize>(self, block: &[u8; BLOCK], flip: u8, sets: &ByteSets<N>) -> [u64; N] {
         // SAFETY: `self` proves that the processor has AVX-512 F and BW.
         unsafe { sets_avx512(block, flip, sets) }
+    }
+
+    #[inline(always)]
+    fn places(self, mask: u64, base: usize, places: &mut [usize; BLOCK]) {
+        // SAFETY: `self` proves that the processor has these parts of AVX-512.
+        unsafe { places_avx512(mask, base, places) }
     }
 }
 
@@ -174,4 +182,38 @@ fn sets_avx512<const N: usize>(block: &[u8; BLOCK], flip: u8, sets: &ByteSets<N>
         let entries = _mm512_shuffle_epi8(four_times(&table), bytes);
         _mm512_test_epi8_mask(entries, row_bits)
     })
+}
+
+/// The numbers of 64 bytes.
+const NUMBERS: [u8; BLOCK] = {
+    let mut numbers = [0; BLOCK];
+    let mut number = 0;
+    while number < BLOCK {
+        numbers[number] = number as u8;
+        number += 1;
+    }
+    numbers
+};
+
+/// A byte for each bit, moved together by one instruction, then widened eight at a time.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi2")]
+#[inline]
+fn places_avx512(mask: u64, base: usize, places: &mut [usize; BLOCK]) {
+    let mut packed = [0_u8; BLOCK];
+    let packed_now = _mm512_maskz_compress_epi8(mask, load(&NUMBERS));
+    // SAFETY: the store, that needs no alignment, writes the 64 bytes of `packed`.
+    unsafe { _mm512_storeu_si512(packed.as_mut_ptr().cast(), packed_now) };
+    let count = mask.count_ones() as usize;
+    for (index, (bytes, places)) in packed
+        .chunks_exact(16)
+        .zip(places.chunks_exact_mut(16))
+        .enumerate()
+    {
+        for (place, byte) in places.iter_mut().zip(bytes) {
+            *place = base + usize::from(*byte);
+        }
+        if count <= 16 * (index + 1) {
+            break;
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Ends of pretokens, from bit masks to batches.
 
-use super::classify::BLOCK;
+use super::classify::{BLOCK, Kernel};
+use super::classify_portable::Portable;
 
 /// Ends handed over at once, at most.
 const BATCH: usize = 1024;
@@ -25,24 +26,20 @@ impl<'t, E, F: FnMut(usize, &[usize]) -> Result<(), E>> Ends<'t, F> {
 
     /// Adds an end `base + i` for each bit `i` of `mask`.
     #[inline(always)]
-    pub(super) fn push_mask(&mut self, base: usize, mut mask: u64) -> Result<(), E> {
+    pub(super) fn push_mask(
+        &mut self,
+        kernel: impl Kernel,
+        base: usize,
+        mask: u64,
+    ) -> Result<(), E> {
         if self.count > BATCH - BLOCK {
             self.flush()?;
         }
-        let Some(room) = self.batch.get_mut(self.count..self.count + BLOCK) else {
+        let Some(room) = self.batch[self.count..].first_chunk_mut() else {
             unreachable!("a flushed batch has room for a block")
         };
         self.count += mask.count_ones() as usize;
-        // Sixteen at once, needed or not: a loop's end can't be foreseen, and costs more.
-        for sixteen in room.chunks_exact_mut(16) {
-            for end in sixteen {
-                *end = base + mask.trailing_zeros() as usize;
-                mask &= mask.wrapping_sub(1);
-            }
-            if mask == 0 {
-                break;
-            }
-        }
+        kernel.places(mask, base, room);
         Ok(())
     }
 
@@ -51,7 +48,7 @@ impl<'t, E, F: FnMut(usize, &[usize]) -> Result<(), E>> Ends<'t, F> {
         if length == 0 {
             return Ok(());
         }
-        self.push_mask(length, 1)?;
+        self.push_mask(Portable, length, 1)?;
         self.flush()
     }
 

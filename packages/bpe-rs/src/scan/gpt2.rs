@@ -14,7 +14,7 @@
 
 use super::Simd;
 use super::classify::{
-    BLOCK, ByteSets, Classes, Lookup, Masks, Scan, Window, classify, lead_sets, window_at,
+    BLOCK, ByteSets, Classes, Kernel, Masks, Scan, Window, classify, lead_sets, window_at,
 };
 use super::ends::Ends;
 use crate::pretokenize::{Class, contraction_length};
@@ -105,7 +105,7 @@ impl<E, F: FnMut(usize, &[usize]) -> Result<(), E>> Scan for Cut<'_, F> {
     type Output = Result<(), E>;
 
     #[inline(always)]
-    fn scan(self, lookup: impl Lookup) -> Result<(), E> {
+    fn scan(self, kernel: impl Kernel) -> Result<(), E> {
         let bytes = self.text.as_bytes();
         let mut padded = [0; size_of::<Window>()];
         let mut ends = Ends::new(self.take);
@@ -113,10 +113,10 @@ impl<E, F: FnMut(usize, &[usize]) -> Result<(), E>> Scan for Cut<'_, F> {
         // One block more than there is text completes the last one.
         for at in (0..bytes.len() + BLOCK).step_by(BLOCK) {
             let window = window_at(bytes, at, b'\n', &mut padded);
-            let masks = classify::<Gpt2, COUNT>(lookup, window, &cutter.last);
+            let masks = classify::<Gpt2, COUNT>(kernel, window, &cutter.last);
             let begun = cutter.complete(bytes, at, &masks);
             if let Some(base) = at.checked_sub(BLOCK) {
-                ends.push_mask(base, begun & inner(base, bytes.len()))?;
+                ends.push_mask(kernel, base, begun & inner(base, bytes.len()))?;
             }
         }
         ends.finish(bytes.len())
