@@ -48,6 +48,7 @@ mod pretokenize;
 #[cfg(feature = "python")]
 mod py;
 mod queue;
+mod scan;
 mod special;
 mod stream;
 mod train;
@@ -58,6 +59,8 @@ mod word;
 pub use encode::{BpeEncoder, SpecialIds};
 pub use error::{EncoderError, SpecialTokenError, TrainError};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};
+#[doc(hidden)]
+pub use scan::split_counters;
 pub use stream::EncodeStream;
 pub use train::{Trainer, Vocabulary};
 pub use watch::{Progress, Stage, Watch};

@@ -1,0 +1,224 @@
+//! 64 bytes of text to bit masks, one for each class of characters: bit `i` of a mask is set if
+//! byte `i` belongs to a character of that class.
+//!
+//! The ASCII bytes of a block are looked up all at once ([`Kernel`]). If there are others, each of
+//! their characters is decoded, looked up in the Unicode tables, and sets a bit at its first byte;
+//! then all masks spread at once from first bytes over continuation bytes.
+
+/// Bytes classified at once: one bit each of a `u64`.
+pub(super) const BLOCK: usize = 64;
+
+/// Bytes of a character after its first.
+const MAX_CONTINUATION: usize = 3;
+
+/// A block, and the bytes after it that its last character may have.
+pub(super) type Window = [u8; BLOCK + MAX_CONTINUATION];
+
+/// The window at byte `at`; beyond the end of `text` it is filled with `padding`, in `padded`.
+#[inline(always)]
+pub(super) fn window_at<'a>(
+    text: &'a [u8],
+    at: usize,
+    padding: u8,
+    padded: &'a mut Window,
+) -> &'a Window {
+    let rest = text.get(at..).unwrap_or_default();
+    if let Some(window) = rest.first_chunk() {
+        return window;
+    }
+    padded.fill(padding);
+    padded[..rest.len()].copy_from_slice(rest);
+    padded
+}
+
+/// `N` classes of characters, that may overlap, each with its place in a [`Masks`].
+pub(super) trait Classes<const N: usize> {
+    /// The classes of the ASCII characters.
+    const ASCII: &'static ByteSets<N>;
+
+    /// The classes, as bits, of all characters whose first byte is in `UNIFORM_LEADS`.
+    const UNIFORM: u8;
+
+    /// First bytes of characters that need no look-up, where the processor finds many at once.
+    const UNIFORM_LEADS: &'static ByteSets<2>;
+
+    /// The classes of the character of this code point, as bits.
+    fn of(code_point: u32) -> u8;
+}
+
+/// What a block of text consists of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Masks<const N: usize> {
+    /// A mask for each class.
+    pub(super) classes: [u64; N],
+    /// The bytes that begin no character.
+    pub(super) continuation: u64,
+}
+
+impl<const N: usize> Masks<N> {
+    /// Bit 0 of each: whether the last byte is of the class.
+    #[inline(always)]
+    pub(super) fn last(&self) -> [u64; N] {
+        self.classes.map(|mask| mask >> (BLOCK - 1))
+    }
+}
+
+/// `N` sets of bytes below 0x80, in the forms that the ways of looking up need.
+pub(super) struct ByteSets<const N: usize> {
+    /// Bit `h` of entry `l` of set `n`: whether it holds byte `16 h + l`.
+    pub(super) nibbles: [[u8; 16]; N],
+    /// Bit `8 n` of entry `b`: whether set `n` holds byte `b`.
+    pub(super) spread: [u64; 256],
+}
+
+impl<const N: usize> ByteSets<N> {
+    /// The sets where bit `n` of `members[b]` says whether set `n` holds byte `b`.
+    pub(super) const fn new(members: &[u8; 128]) -> Self {
+        assert!(N <= 8, "a byte of `members` has 8 bits");
+        let (mut nibbles, mut spread) = ([[0; 16]; N], [0; 256]);
+        let mut byte = 0;
+        while byte < 128 {
+            let mut set = 0;
+            while set < N {
+                let bit = members[byte] >> set & 1;
+                nibbles[set][byte % 16] |= bit << (byte / 16);
+                spread[byte] |= (bit as u64) << (8 * set);
+                set += 1;
+            }
+            byte += 1;
+        }
+        Self { nibbles, spread }
+    }
+}
+
+/// What a kind of processor does for 64 bytes, or their bits, at once.
+pub(super) trait Kernel: Copy {
+    /// The bytes at 0x80 and above.
+    fn high(self, block: &[u8; BLOCK]) -> u64;
+
+    /// The bytes that, with `flip` by exclusive or, are in each of `sets`.
+    fn sets<const N: usize>(self, block: &[u8; BLOCK], flip: u8, sets: &ByteSets<N>) -> [u64; N];
+
+    /// Writes `base + i` for each bit `i` of `mask` to the front of `places`; what is written behind
+    /// them means nothing.
+    #[inline(always)]
+    fn places(self, mut mask: u64, base: usize, places: &mut [usize; BLOCK]) {
+        // Sixteen at once, needed or not: a loop's end can't be foreseen, and costs more.
+        for sixteen in places.chunks_exact_mut(16) {
+            for place in sixteen {
+                *place = base + mask.trailing_zeros() as usize;
+                mask &= mask.wrapping_sub(1);
+            }
+            if mask == 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// What to do with a way to look up, compiled for each of them.
+///
+/// Implementations are `#[inline(always)]`, and so is what they call in their loops: only what is
+/// inlined into code for a kind of processor may use its instructions.
+pub(super) trait Scan {
+    type Output;
+
+    fn scan(self, kernel: impl Kernel) -> Self::Output;
+}
+
+/// Set 0: continuation bytes, set 1: `uniform`; both with bit 7 flipped.
+pub(super) const fn lead_sets(uniform: &[u8]) -> ByteSets<2> {
+    let mut members = [0; 128];
+    let mut byte = 0x80;
+    while byte < 0xC0 {
+        members[byte ^ 0x80] = 1;
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < uniform.len() {
+        members[(uniform[index] ^ 0x80) as usize] = 2;
+        index += 1;
+    }
+    ByteSets::new(&members)
+}
+
+/// The masks of the block that `window` begins with; `before` are the bits of the byte before it.
+#[inline(always)]
+pub(super) fn classify<C: Classes<N>, const N: usize>(
+    kernel: impl Kernel,
+    window: &Window,
+    before: &[u64; N],
+) -> Masks<N> {
+    let block = block_of(window);
+    let mut masks = Masks {
+        classes: kernel.sets(block, 0, C::ASCII),
+        continuation: 0,
+    };
+    let high = kernel.high(block);
+    if high != 0 {
+        add_non_ascii::<C, N>(kernel, window, high, before, &mut masks);
+    }
+    masks
+}
+
+#[inline(always)]
+fn block_of(window: &Window) -> &[u8; BLOCK] {
+    let (blocks, _) = window.as_chunks();
+    &blocks[0]
+}
+
+/// Adds the non-ASCII characters, whose bytes are `high`, to the `masks` of a window's block.
+#[inline(always)]
+fn add_non_ascii<C: Classes<N>, const N: usize>(
+    kernel: impl Kernel,
+    window: &Window,
+    high: u64,
+    before: &[u64; N],
+    masks: &mut Masks<N>,
+) {
+    let [continuation, uniform] = kernel.sets(block_of(window), 0x80, C::UNIFORM_LEADS);
+    masks.continuation = continuation;
+    for (class, mask) in masks.classes.iter_mut().enumerate() {
+        if C::UNIFORM >> class & 1 == 1 {
+            *mask |= uniform;
+        }
+    }
+    let mut leads = high & !continuation & !uniform;
+    while leads != 0 {
+        let at = leads.trailing_zeros();
+        let classes = C::of(code_point(window, at as usize));
+        for (class, mask) in masks.classes.iter_mut().enumerate() {
+            *mask |= u64::from(classes >> class & 1) << at;
+        }
+        leads &= leads - 1;
+    }
+    for (mask, before) in masks.classes.iter_mut().zip(before) {
+        *mask = spread(*mask, *before, continuation);
+    }
+}
+
+/// Adds to `mask` the continuation bytes of the characters that begin in it or whose beginning
+/// is the one `before`.
+///
+/// Adding the first byte of a run of continuation bytes to all of them clears the run by carrying,
+/// and leaves the runs whose first byte is not added.
+#[inline(always)]
+fn spread(mask: u64, before: u64, continuation: u64) -> u64 {
+    let first = (mask << 1 | before) & continuation;
+    mask | continuation & !continuation.wrapping_add(first)
+}
+
+/// The code point of the character, not ASCII, that begins at byte `at` of the block.
+#[inline(always)]
+fn code_point(window: &Window, at: usize) -> u32 {
+    let at = at % BLOCK; // says to the compiler that the three bytes after it exist
+    let lead = u32::from(window[at]);
+    let bits = |ahead: usize| u32::from(window[at + ahead] & 0x3F);
+    if lead < 0xE0 {
+        (lead & 0x1F) << 6 | bits(1)
+    } else if lead < 0xF0 {
+        (lead & 0x0F) << 12 | bits(1) << 6 | bits(2)
+    } else {
+        (lead & 0x07) << 18 | bits(1) << 12 | bits(2) << 6 | bits(3)
+    }
+}
