@@ -44,6 +44,11 @@ mod input;
 mod merge;
 #[cfg(test)]
 mod naive;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "nothing cuts by a pattern of choice yet")
+)]
+mod pattern;
 mod pretokenize;
 #[cfg(feature = "python")]
 mod py;
@@ -57,7 +62,8 @@ mod watch;
 mod word;
 
 pub use encode::{BpeEncoder, SpecialIds};
-pub use error::{EncoderError, SpecialTokenError, TrainError};
+pub use error::{EncoderError, PatternError, SpecialTokenError, TrainError};
+pub use pattern::{CL100K_PATTERN, O200K_PATTERN, Pattern};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};
 #[doc(hidden)]
 pub use scan::split_counters;

@@ -79,7 +79,6 @@ impl Classes<COUNT> for Gpt2 {
 /// # Errors
 ///
 /// The first error of `take`, after which it is not called again.
-#[expect(dead_code, reason = "the counting side will call it")]
 pub(crate) fn gpt2_ends<E>(
     text: &str,
     take: &mut impl FnMut(usize, &[usize]) -> Result<(), E>,

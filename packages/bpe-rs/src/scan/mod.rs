@@ -1,8 +1,11 @@
-//! Pretokens found 64 bytes at a time: bytes to bit masks of their classes, masks to boundaries.
+//! Pretokens found by hand-written scanners, and those of any other pattern by a regex engine.
 //!
-//! What a pattern means is defined, readably, by [`pretokenize`](crate::pretokenize()); the scanners
-//! here give the same pretokens at the speed of memory.
+//! GPT-2's pattern is scanned 64 bytes at a time: bytes to bit masks of their classes, masks to
+//! boundaries. What it means is defined, readably, by [`pretokenize`](crate::pretokenize()); the
+//! scanner gives the same pretokens at the speed of memory.
 
+pub(crate) mod batch;
+pub(crate) mod cl100k;
 mod classify;
 #[cfg(target_arch = "aarch64")]
 mod classify_neon;
@@ -10,113 +13,16 @@ mod classify_portable;
 #[cfg(target_arch = "x86_64")]
 mod classify_x86;
 mod ends;
+pub(crate) mod general;
 mod gpt2;
+pub(crate) mod kinds;
+pub(crate) mod o200k;
+pub(crate) mod parts;
+mod simd;
+#[cfg(test)]
+mod tests;
 
-use std::convert::Infallible;
-
-use classify::Scan;
-#[cfg(target_arch = "aarch64")]
-use classify_neon::Neon;
-use classify_portable::Portable;
-#[cfg(target_arch = "x86_64")]
-use classify_x86::{Avx2, Avx512};
-#[expect(unused_imports, reason = "the counting side will use it")]
 pub(crate) use gpt2::gpt2_ends;
-
-/// The kinds of instructions that classify a block, fastest first. One that this processor does
-/// not have can't be made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Simd {
-    #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    #[cfg(target_arch = "aarch64")]
-    Neon(Neon),
-    Portable(Portable),
-}
-
-impl Simd {
-    /// The fastest kind that this processor has.
-    pub(crate) fn detect() -> Self {
-        // The standard library asks the processor once and remembers.
-        #[cfg(target_arch = "x86_64")]
-        if let Some(found) = Self::avx512().or_else(Self::avx2) {
-            return found;
-        }
-        #[cfg(target_arch = "aarch64")]
-        if let Some(found) = Self::neon() {
-            return found;
-        }
-        Self::Portable(Portable)
-    }
-
-    /// All kinds that this processor has.
-    pub(crate) fn available() -> Vec<Self> {
-        #[cfg(target_arch = "x86_64")]
-        let fast = [Self::avx512(), Self::avx2()];
-        #[cfg(target_arch = "aarch64")]
-        let fast = [Self::neon()];
-        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-        let fast = [];
-        let portable = Self::Portable(Portable);
-        fast.into_iter().flatten().chain([portable]).collect()
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(_) => "AVX-512",
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(_) => "AVX2",
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(_) => "NEON",
-            Self::Portable(_) => "portable",
-        }
-    }
-
-    /// Runs `scan` with this kind of instructions.
-    fn run<S: Scan>(self, scan: S) -> S::Output {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(proof) => proof.run(scan),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(proof) => proof.run(scan),
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon(neon) => scan.scan(neon), // part of every build for this architecture
-            Self::Portable(portable) => scan.scan(portable),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn avx512() -> Option<Self> {
-        Avx512::detect().map(Self::Avx512)
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    fn avx2() -> Option<Self> {
-        Avx2::detect().map(Self::Avx2)
-    }
-
-    #[cfg(target_arch = "aarch64")]
-    fn neon() -> Option<Self> {
-        Neon::detect().map(Self::Neon)
-    }
-}
-
-/// For `benches/stages.rs` alone: the kinds of instructions that this processor has, and how to
-/// count a text's pretokens with each.
+pub(crate) use simd::Simd;
 #[doc(hidden)]
-pub fn split_counters() -> impl Iterator<Item = (&'static str, impl Fn(&str) -> usize)> {
-    Simd::available().into_iter().map(|simd| {
-        let counter = move |text: &str| {
-            let mut count = 0;
-            let Ok(()) = gpt2::gpt2_ends_with(simd, text, &mut |_, ends: &[usize]| {
-                count += ends.len();
-                Ok::<(), Infallible>(())
-            });
-            count
-        };
-        (simd.name(), counter)
-    })
-}
+pub use simd::split_counters;
