@@ -145,15 +145,16 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def head(command: str) -> dict[str, Any]:
+def head(command: str, load: float) -> dict[str, Any]:
     """Where, when and with what."""
     packages = sorted({trainer.module.replace("_", "-") for trainer in TRAINERS.values()})
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H%M"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H%M%S"),
         "processor": processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(memory_gib(), 1),
         "system": f"{platform.system()}, Python {platform.python_version()}",
+        "load_before": round(load, 2),
         "commit": commit(),
         "versions": {package: metadata.version(package) for package in packages},
         "command": command,
@@ -176,13 +177,14 @@ def notes(all_figures: list[Figures]) -> Iterator[str]:
             yield f"* {figures.work}, {note}."
 
 
-def report(all_figures: list[Figures], command: str) -> tuple[str, dict[str, Any]]:
-    """The Markdown to print and the JSON to keep."""
-    about = head(command)
+def report(all_figures: list[Figures], command: str, load: float) -> tuple[str, dict[str, Any]]:
+    """The Markdown to print and the JSON to keep; `load` is how busy the machine was before."""
+    about = head(command, load)
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     lines = [
         f"{about['date'][:10]}. {about['processor']}, {about['cores']} cores, "
-        f"{about['memory_gib']:.0f} GB; {about['system']}; commit {about['commit']}; {versions}.",
+        f"{about['memory_gib']:.0f} GB; {about['system']}; load before it {about['load_before']}; "
+        f"commit {about['commit']}; {versions}.",
         "",
         f"    {command}",
         "",

@@ -193,6 +193,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Measures, prints, and keeps all figures."""
     options = parse()
+    load = os.getloadavg()[0]
     options.cache.mkdir(parents=True, exist_ok=True)
     options.trainers = [trainer for trainer in options.trainers if available(trainer)]
     all_figures = [measure(name, options) for name in options.works]
@@ -201,10 +202,10 @@ def main() -> None:
         f"--works {' '.join(options.works)} --trainers {' '.join(options.trainers)} "
         f"--rounds {options.rounds} --threads {options.threads}"
     )
-    text, raw = report(all_figures, command)
-    print(text)
+    text, raw = report(all_figures, command, load)
     path = options.cache / f"train-{raw['date']}.json"
     path.write_text(json.dumps(raw, indent=1))
+    print(text)
     print(f"all figures: {path}", file=sys.stderr)
 
 

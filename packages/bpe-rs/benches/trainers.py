@@ -74,6 +74,7 @@ def train_gigatoken(module: Any, job: Job, tie_breaking: str) -> Any:
     return module.train_bpe(source, job.vocab_size, [job.special_token], tie_breaking)
 
 
+# bpe_rs.GPT2_PATTERN, which is not to be loaded in a peer's process.
 GPT2_PATTERN = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
@@ -85,7 +86,7 @@ def train_rustbpe(module: Any, job: Job) -> Any:
 
 
 def train_tokenizers(module: Any, job: Job) -> Any:
-    """Hugging Face `tokenizers`, from strings: a fifth faster than from a file, and it cuts."""
+    """Hugging Face `tokenizers`, from strings: 1.5 s on tales, from a file 1.7 s and uncut."""
     pre_tokenizers = module.pre_tokenizers
     tokenizer = module.Tokenizer(module.models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
