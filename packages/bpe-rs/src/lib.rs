@@ -55,6 +55,8 @@ mod unicode_tables;
 mod watch;
 mod word;
 
+pub use count::counts::PretokenCounts;
+pub use count::entries::Entries;
 pub use encode::{BpeEncoder, SpecialIds};
 pub use error::{EncoderError, SpecialTokenError, TrainError};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};
