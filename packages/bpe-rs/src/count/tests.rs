@@ -89,7 +89,7 @@ proptest! {
     fn entries_come_in_order_with_their_sums(entries in entries(), min_count in 0..1500_u64) {
         let (counts, sums) = (counts(&entries), sums(&entries));
         prop_assert_eq!(counts.len().unwrap(), sums.len() as u64);
-        prop_assert_eq!(counts.total(), sums.values().map(|&count| u128::from(count)).sum());
+        prop_assert_eq!(counts.total(), sums.values().map(|&count| u128::from(count)).sum::<u128>());
         let frequent: Entries = sums.into_iter().filter(|&(_, count)| count >= min_count).collect();
         prop_assert_eq!(&listed(&counts, min_count).unwrap(), &frequent);
         let mut visited = Vec::new();
