@@ -53,6 +53,88 @@ pub enum TrainError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file could not be written; what it held before is still there.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Counts had to make room in memory, and there is no room on the disk either.
+    #[error(
+        "cannot spill counts to {}: {source}; make room there, or spill elsewhere{}",
+        path.display(),
+        spilled(kept)
+    )]
+    Spill {
+        /// The file that could not be written.
+        path: PathBuf,
+        /// Directories of the files written before: counts to be loaded and merged, or removed.
+        kept: Vec<PathBuf>,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is none of counts.
+    #[error(
+        "{} must be a file of counts, but begins with b\"{}\"; save one from counted texts",
+        path.display(), found.escape_ascii()
+    )]
+    NotCounts {
+        /// The file.
+        path: PathBuf,
+        /// Its first bytes.
+        found: Vec<u8>,
+    },
+    /// A file of counts has another version.
+    #[error(
+        "{} is a file of counts of version {found}, but only version {supported} is known; \
+         count the texts again, or use the release that wrote it",
+        path.display()
+    )]
+    CountsVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that can be read.
+        supported: u32,
+    },
+    /// A file of counts is not as it was written.
+    #[error(
+        "{} is damaged at byte {offset}: {what}; copy it again, or count the texts again",
+        path.display()
+    )]
+    DamagedCounts {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// Counts of pretokens that another pattern cut.
+    #[error(
+        "counts can be added only if one pattern cut both, but it was {ours:?} and {theirs:?}; \
+         count one of the texts again"
+    )]
+    OtherPattern {
+        /// The pattern of the counts added to.
+        ours: String,
+        /// The pattern of the counts to be added.
+        theirs: String,
+    },
+    /// Counts of texts cut at other special tokens.
+    #[error(
+        "counts can be added only if the special tokens of both are the same, but they were \
+         {ours:?} and {theirs:?}; count one of the texts again"
+    )]
+    OtherSpecialTokens {
+        /// The special tokens of the counts added to.
+        ours: Vec<String>,
+        /// The special tokens of the counts to be added.
+        theirs: Vec<String>,
+    },
     /// A file is not UTF-8.
     #[error(
         "{} must be UTF-8, but byte {offset} begins no valid character; convert the file, or \
@@ -182,6 +264,17 @@ fn reason(error: &fancy_regex::Error) -> String {
         }
         Error::ParseError(position, error) => format!("{error} (byte {position})"),
         _ => error.to_string(),
+    }
+}
+
+/// How a message goes on about what was spilled before.
+fn spilled(kept: &[PathBuf]) -> String {
+    match kept {
+        [] => String::new(),
+        _ => format!(
+            "; what was spilled before, but not what was still in memory, is kept as files of \
+             counts in {kept:?}: load and merge them, or remove them"
+        ),
     }
 }
 

@@ -61,6 +61,8 @@ mod unicode_tables;
 mod watch;
 mod word;
 
+pub use count::counts::PretokenCounts;
+pub use count::entries::Entries;
 pub use encode::{BpeEncoder, SpecialIds};
 pub use error::{EncoderError, PatternError, SpecialTokenError, TrainError};
 pub use pattern::{CL100K_PATTERN, O200K_PATTERN, Pattern};

@@ -1,4 +1,25 @@
 //! How often each pretoken occurs: all that training needs to know of a corpus.
+//!
+//! | step | file |
+//! | --- | --- |
+//! | pretokens to counts, in memory | `table.rs` |
+//! | a table that grew too large to a file, sorted | `spill.rs`, `runs.rs` |
+//! | tables and files to one sequence, in order | `entries.rs` |
+//! | merging, saving, loading | `counts.rs` |
+//! | how a file looks | `file/`, `varint.rs` |
+//! | how a file is put in the place of another | `replace.rs` |
+
+pub(crate) mod counts;
+pub(crate) mod entries;
+mod file;
+mod replace;
+mod runs;
+#[cfg_attr(not(test), expect(dead_code, reason = "for train.rs"))]
+mod spill;
+mod table;
+#[cfg(test)]
+mod tests;
+mod varint;
 
 use hashbrown::HashMap;
 

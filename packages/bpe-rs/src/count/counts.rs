@@ -1,0 +1,208 @@
+//! Counts to keep: merged with others, saved, loaded, given out in order.
+
+use std::fmt;
+use std::path::Path;
+
+use super::entries::Entries;
+use super::file::{CutBy, Reader};
+use super::replace::Durability;
+use super::runs::{Runs, write_counts};
+use super::table::PretokenTable;
+use crate::error::TrainError;
+use crate::watch::Watch;
+
+/// How often each pretoken of some texts occurs, and what the texts were cut by: all that training
+/// needs to know of a corpus.
+///
+/// Sums of integers: in whatever order and grouping counts are merged, the result is the same, and
+/// so are, byte for byte, the files it is saved to.
+///
+/// ```
+/// use bpe_rs::{GPT2_PATTERN, PretokenCounts};
+///
+/// let directory = std::env::temp_dir();
+/// let path = directory.join(format!("doc-example-{}.counts", std::process::id()));
+/// let mut counts = PretokenCounts::new(GPT2_PATTERN, &["<|end|>"]);
+/// counts.add(b" low", 2)?;
+/// counts.save(&path)?;
+///
+/// counts.merge(PretokenCounts::load(&path)?)?;
+/// let mut entries = counts.entries()?;
+/// assert_eq!(entries.next_entry()?, Some((b" low" as &[u8], 4)));
+/// assert_eq!(entries.next_entry()?, None);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), bpe_rs::TrainError>(())
+/// ```
+pub struct PretokenCounts {
+    cut_by: CutBy,
+    // What it holds is the sum of both.
+    table: PretokenTable,
+    runs: Runs,
+}
+
+impl PretokenCounts {
+    /// No counts yet, of texts cut at `special_tokens` and then by `pattern`. In what order the
+    /// special tokens come does not matter.
+    pub fn new<S: AsRef<str>>(pattern: &str, special_tokens: &[S]) -> Self {
+        let cut_by = CutBy::new(pattern, special_tokens);
+        Self::from_parts(cut_by, PretokenTable::new(), Runs::default())
+    }
+
+    pub(super) fn from_parts(cut_by: CutBy, table: PretokenTable, runs: Runs) -> Self {
+        Self {
+            cut_by,
+            table,
+            runs,
+        }
+    }
+
+    /// The pattern that cut the texts into pretokens.
+    pub fn pattern(&self) -> &str {
+        self.cut_by.pattern()
+    }
+
+    /// The special tokens, which no pretoken crosses, in byte order.
+    pub fn special_tokens(&self) -> &[String] {
+        self.cut_by.special_tokens()
+    }
+
+    /// Counts a pretoken `count` times more. An empty one is left out: it is never merged.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::CountOverflow`].
+    pub fn add(&mut self, pretoken: &[u8], count: u64) -> Result<(), TrainError> {
+        if pretoken.is_empty() || count == 0 {
+            return Ok(());
+        }
+        self.table.add(pretoken, count)
+    }
+
+    /// Adds the counts of other texts, cut by the same.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::OtherPattern`] and [`TrainError::OtherSpecialTokens`] change nothing. After
+    /// [`TrainError::CountOverflow`], only some of the counts have been added. With counts spilled
+    /// to disk, as well [`TrainError::Spill`], [`TrainError::Io`], [`TrainError::DamagedCounts`].
+    pub fn merge(&mut self, other: Self) -> Result<(), TrainError> {
+        self.cut_by.check_same(&other.cut_by)?;
+        let mut small = other.table;
+        if small.len() > self.table.len() {
+            std::mem::swap(&mut small, &mut self.table);
+        }
+        self.table.merge(small)?;
+        self.runs
+            .append(other.runs, &self.cut_by, &Watch::default())
+    }
+
+    /// Saves everything to a file, in the place of what is there.
+    ///
+    /// The file appears when it is complete and on the disk: whatever happens, `path` stands for
+    /// the old file or the new one, whole.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Write`]; for counts spilled to disk also those of [`Entries::next_entry`].
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        self.save_watched(path, &Watch::default())
+    }
+
+    /// [`PretokenCounts::save`], or [`TrainError::Interrupted`].
+    pub(crate) fn save_watched(&self, path: &Path, watch: &Watch) -> Result<(), TrainError> {
+        let durability = Durability::Synced;
+        write_counts(path, durability, self.entries()?, &self.cut_by, watch)?;
+        Ok(())
+    }
+
+    /// Loads what was saved, from here or from another machine.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`], [`TrainError::NotCounts`], [`TrainError::CountsVersion`], and
+    /// [`TrainError::DamagedCounts`] for a file that is in any way not as it was written.
+    pub fn load(path: &Path) -> Result<Self, TrainError> {
+        Self::load_watched(path, &Watch::default())
+    }
+
+    /// [`PretokenCounts::load`], or [`TrainError::Interrupted`].
+    pub(crate) fn load_watched(path: &Path, watch: &Watch) -> Result<Self, TrainError> {
+        let mut reader = Reader::open(path)?;
+        let mut table = PretokenTable::new();
+        let mut pretoken = Vec::new();
+        while let Some(count) = reader.next_entry(&mut pretoken)? {
+            table.add(&pretoken, count)?;
+            watch.check()?;
+        }
+        let cut_by = reader.cut_by().clone();
+        Ok(Self::from_parts(cut_by, table, Runs::default()))
+    }
+
+    /// All entries in order.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::Io`] and [`TrainError::DamagedCounts`] for what was spilled to disk.
+    pub fn entries(&self) -> Result<Entries<'_>, TrainError> {
+        Entries::new(&self.table, self.runs.readers())
+    }
+
+    /// Calls `visit` with each entry of at least `min_count`, in no certain order: what is all in
+    /// memory is not sorted for it.
+    pub(crate) fn for_each(
+        &self,
+        min_count: u64,
+        mut visit: impl FnMut(&[u8], u64) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        if self.runs.is_empty() {
+            let mut entries = self.table.iter().filter(|&(_, count)| count >= min_count);
+            return entries.try_for_each(|(pretoken, count)| visit(pretoken, count));
+        }
+        let mut entries = self.entries()?.min_count(min_count);
+        while let Some((pretoken, count)) = entries.next_entry()? {
+            visit(pretoken, count)?;
+        }
+        Ok(())
+    }
+
+    /// How many distinct pretokens there are. Counts spilled to disk are read for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Entries::next_entry`].
+    pub fn len(&self) -> Result<u64, TrainError> {
+        if self.runs.is_empty() {
+            return Ok(self.table.len() as u64);
+        }
+        let mut distinct = 0;
+        self.for_each(0, |_, _| {
+            distinct += 1;
+            Ok(())
+        })?;
+        Ok(distinct)
+    }
+
+    /// How many pretokens there are: the sum of all counts.
+    pub fn total(&self) -> u128 {
+        let in_memory = self.table.iter().map(|(_, count)| u128::from(count));
+        in_memory.sum::<u128>() + self.runs.total()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty() && self.runs.is_empty()
+    }
+}
+
+impl fmt::Debug for PretokenCounts {
+    /// In short: counts may be millions.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("PretokenCounts")
+            .field("pattern", &self.pattern())
+            .field("special_tokens", &self.special_tokens())
+            .field("in_memory", &self.table.len())
+            .field("runs", &self.runs.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,208 @@
+//! Runs: sorted counts in temporary files, merged so that there are never many.
+
+use std::fs::{self, DirBuilder};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::entries::Entries;
+use super::file::{CutBy, Reader, Totals, Writer};
+use super::replace::{Durability, create_fresh, fresh_name, replace, write_error};
+use super::table::PretokenTable;
+use crate::error::TrainError;
+use crate::watch::Watch;
+
+/// So many runs of a level become one of the next. A million runs are then at most 124 files, which
+/// the strictest usual limit (256 open files) allows to be read at once, and each entry was
+/// written four times.
+const FAN_IN: usize = 32;
+
+/// Entries between two looks at the watch: some 0.1 ms.
+const WATCH_INTERVAL: usize = 1 << 10;
+
+/// A temporary directory of runs. It goes with its last run, unless something went wrong.
+#[derive(Debug)]
+pub(super) struct RunDirectory {
+    path: PathBuf,
+    is_kept: AtomicBool,
+}
+
+impl RunDirectory {
+    /// Readable for this user alone, where the system can do that: it holds parts of texts.
+    pub(super) fn create(parent: &Path) -> Result<Arc<Self>, TrainError> {
+        let mut builder = DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        let created = create_fresh(parent, "pretoken-counts-", "", |path| builder.create(path));
+        let (path, ()) = created.map_err(|error| write_error(parent, error))?;
+        Ok(Arc::new(Self {
+            path,
+            is_kept: AtomicBool::new(false),
+        }))
+    }
+
+    /// Writes a run; an error leaves no part of it.
+    pub(super) fn write(
+        self: &Arc<Self>,
+        entries: Entries<'_>,
+        cut_by: &CutBy,
+        watch: &Watch,
+    ) -> Result<Run, TrainError> {
+        let path = self.path.join(fresh_name("run-", ".counts"));
+        let totals = write_counts(&path, Durability::Lazy, entries, cut_by, watch)?;
+        Ok(Run {
+            path,
+            totals,
+            directory: Arc::clone(self),
+        })
+    }
+}
+
+impl Drop for RunDirectory {
+    fn drop(&mut self) {
+        if !*self.is_kept.get_mut() {
+            let _ = fs::remove_dir(&self.path); // its runs removed themselves before
+        }
+    }
+}
+
+/// A file in a temporary directory, removed when it is no longer needed.
+#[derive(Debug)]
+pub(super) struct Run {
+    path: PathBuf,
+    totals: Totals,
+    directory: Arc<RunDirectory>,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        if !self.directory.is_kept.load(Ordering::Relaxed) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Writes entries to a file of counts, which appears when it is complete.
+pub(super) fn write_counts(
+    path: &Path,
+    durability: Durability,
+    mut entries: Entries<'_>,
+    cut_by: &CutBy,
+    watch: &Watch,
+) -> Result<Totals, TrainError> {
+    replace(path, durability, |file| {
+        let mut writer = Writer::new(file, path, cut_by)?;
+        for number in 0_usize.. {
+            let Some((pretoken, count)) = entries.next_entry()? else {
+                break;
+            };
+            writer.push(pretoken, count)?;
+            if number % WATCH_INTERVAL == 0 {
+                watch.check()?;
+            }
+        }
+        writer.finish()
+    })
+}
+
+/// Runs by level: each run of a level was made of `FAN_IN` of the level before.
+#[derive(Debug, Default)]
+pub(super) struct Runs(Vec<Vec<Run>>);
+
+impl Runs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The sum of all counts.
+    pub(super) fn total(&self) -> u128 {
+        self.iter().map(|run| run.totals.total).sum()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Readers of all runs.
+    pub(super) fn readers(&self) -> impl Iterator<Item = Result<Reader<fs::File>, TrainError>> {
+        self.iter().map(|run| Reader::open(&run.path))
+    }
+
+    pub(super) fn push(
+        &mut self,
+        run: Run,
+        cut_by: &CutBy,
+        watch: &Watch,
+    ) -> Result<(), TrainError> {
+        self.push_at(0, run, cut_by, watch)
+    }
+
+    /// Takes over the runs of `other`, each at its level.
+    pub(super) fn append(
+        &mut self,
+        other: Self,
+        cut_by: &CutBy,
+        watch: &Watch,
+    ) -> Result<(), TrainError> {
+        for (level, runs) in other.0.into_iter().enumerate() {
+            for run in runs {
+                self.push_at(level, run, cut_by, watch)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What to say of an error: a file that could not be written keeps all others from removal.
+    pub(super) fn keep(&self, error: TrainError) -> TrainError {
+        let TrainError::Write { path, source } = error else {
+            return error;
+        };
+        let mut kept = Vec::new();
+        for run in self.iter() {
+            run.directory.is_kept.store(true, Ordering::Relaxed);
+            if !kept.contains(&run.directory.path) {
+                kept.push(run.directory.path.clone());
+            }
+        }
+        TrainError::Spill { path, kept, source }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Run> {
+        self.0.iter().flatten()
+    }
+
+    fn push_at(
+        &mut self,
+        level: usize,
+        run: Run,
+        cut_by: &CutBy,
+        watch: &Watch,
+    ) -> Result<(), TrainError> {
+        let directory = Arc::clone(&run.directory);
+        let mut run = Some(run);
+        for level in level.. {
+            if self.0.len() <= level {
+                self.0.resize_with(level + 1, Vec::new);
+            }
+            self.0[level].extend(run.take());
+            if self.0[level].len() < FAN_IN {
+                break;
+            }
+            let merged = merge_runs(&self.0[level], &directory, cut_by, watch);
+            run = Some(merged.map_err(|error| self.keep(error))?);
+            self.0[level].clear();
+        }
+        Ok(())
+    }
+}
+
+fn merge_runs(
+    runs: &[Run],
+    directory: &Arc<RunDirectory>,
+    cut_by: &CutBy,
+    watch: &Watch,
+) -> Result<Run, TrainError> {
+    let nothing = PretokenTable::new();
+    let entries = Entries::new(&nothing, runs.iter().map(|run| Reader::open(&run.path)))?;
+    directory.write(entries, cut_by, watch)
+}
