@@ -1,5 +1,11 @@
 //! How often each pretoken occurs: all that training needs to know of a corpus.
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "PretokenCounts is to be built on it")
+)]
+mod table;
+
 use hashbrown::HashMap;
 
 use crate::error::TrainError;
