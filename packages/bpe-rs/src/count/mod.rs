@@ -21,6 +21,12 @@ mod table;
 mod tests;
 mod varint;
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "PretokenCounts is to be built on it")
+)]
+mod table;
+
 use hashbrown::HashMap;
 
 use crate::error::TrainError;

@@ -1,0 +1,27 @@
+//! The pretokens that are too long for a slot: one after the other, known by number.
+
+/// The bytes of long pretokens.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LongPretokens {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl LongPretokens {
+    /// Keeps a pretoken and returns its number.
+    pub(super) fn push(&mut self, pretoken: &[u8]) -> usize {
+        self.bytes.extend_from_slice(pretoken);
+        self.ends.push(self.bytes.len());
+        self.ends.len() - 1
+    }
+
+    /// The pretoken that [`LongPretokens::push`] gave this number.
+    pub(super) fn get(&self, number: usize) -> &[u8] {
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[number]]
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+}
