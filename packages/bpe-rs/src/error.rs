@@ -150,6 +150,118 @@ pub enum TrainError {
         /// Whether the file was decompressed.
         decompressed: bool,
     },
+    /// A text in memory is not UTF-8.
+    #[error(
+        "text {index} must be UTF-8, but its byte {offset} begins no valid character; decode it first"
+    )]
+    InvalidUtf8Text {
+        /// Its place among the texts, the first being 0.
+        index: u64,
+        /// Where the first bad byte stands in it.
+        offset: usize,
+    },
+    /// A file had another size than when it was first looked at.
+    #[error(
+        "{} was changed while it was read: it had {expected} bytes at first and {found} later; \
+         train on a copy, or when nobody writes it any more",
+        path.display()
+    )]
+    FileChanged {
+        /// The file.
+        path: PathBuf,
+        /// Its size at first.
+        expected: u64,
+        /// Its size when it was read.
+        found: u64,
+    },
+    /// A compressed file is damaged, or ends too early.
+    #[error(
+        "{} is damaged or cut short: {source} (within the first {consumed} bytes of {format}); \
+         compress or copy it anew",
+        path.display()
+    )]
+    Compressed {
+        /// The file.
+        path: PathBuf,
+        /// How it is compressed.
+        format: &'static str,
+        /// How much of it was read before that was seen.
+        consumed: u64,
+        /// What the decompressor said.
+        source: io::Error,
+    },
+    /// A compressed file holds more than it may.
+    #[error(
+        "{} expands to more than {limit} bytes; raise max_expanded_bytes if it may",
+        path.display()
+    )]
+    ExpandsTooFar {
+        /// The file.
+        path: PathBuf,
+        /// How much it may hold.
+        limit: u64,
+    },
+    /// A line is not JSON.
+    #[error(
+        "{}, line {line}, column {column}: {message}; each line must be one JSON object",
+        path.display()
+    )]
+    InvalidJson {
+        /// The file.
+        path: PathBuf,
+        /// The line, the first being 1.
+        line: u64,
+        /// The byte in it, the first being 1.
+        column: usize,
+        /// What the parser said.
+        message: String,
+    },
+    /// A line is JSON, but not an object with one text in the field.
+    #[error(
+        "{}, line {line}: {message}; each line must be an object whose field {field:?} is a \
+         string (text_field names another)",
+        path.display()
+    )]
+    WrongJsonText {
+        /// The file.
+        path: PathBuf,
+        /// The line, the first being 1.
+        line: u64,
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A line's object has no text.
+    #[error(
+        "{}, line {line}: there is no field {field:?}, only {found:?}; text_field names the one \
+         that holds the text",
+        path.display()
+    )]
+    NoTextField {
+        /// The file.
+        path: PathBuf,
+        /// The line, the first being 1.
+        line: u64,
+        /// The field.
+        field: String,
+        /// The fields that are there, or the first twenty of them.
+        found: Vec<String>,
+    },
+    /// A line is too long to be held in memory.
+    #[error(
+        "{}, line {line} is longer than {limit} bytes, and a line is read as a whole; put its \
+         text into several lines, or into a text file of its own",
+        path.display()
+    )]
+    LineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The line, the first being 1.
+        line: u64,
+        /// How long a line may be.
+        limit: usize,
+    },
     /// There is nothing to learn from.
     #[error("no text to learn from: the input is empty or holds only special tokens")]
     NoText,

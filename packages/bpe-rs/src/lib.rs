@@ -26,7 +26,7 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | files to blocks, cut where nothing can cross | `input.rs` |
+//! | files to blocks, cut where nothing can cross | `input/` |
 //! | a text to the segments between its special tokens | `special.rs` |
 //! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs` |
 //! | pretokens to counts, on all threads | `count.rs`, `train.rs` |

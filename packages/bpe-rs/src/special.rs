@@ -101,16 +101,6 @@ impl SpecialTokens {
             .find(|&start| self.is_beginning(&text[start..]))
     }
 
-    /// Whether some special token in `text` has byte `cut` inside it, or begins right after it.
-    pub(crate) fn touches(&self, text: &str, cut: usize) -> bool {
-        let text = text.as_bytes();
-        self.tokens.iter().map(String::as_bytes).any(|token| {
-            let insides = (1..token.len().min(cut + 1)).filter(|&at| token[at] == text[cut]);
-            let mut starts = insides.map(|at| cut - at).chain([cut + 1]);
-            starts.any(|start| text[start..].starts_with(token))
-        })
-    }
-
     fn is_beginning(&self, text: &str) -> bool {
         let next = self.sorted.partition_point(|token| token.as_str() <= text);
         self.sorted

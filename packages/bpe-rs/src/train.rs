@@ -1,15 +1,14 @@
 //! From files or texts to a vocabulary: counting on all threads, then merging.
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::ThreadPoolBuilder;
-use rayon::iter::{ParallelBridge, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::count::PretokenCounts;
 use crate::error::{SpecialTokenError, TrainError};
-use crate::input::Blocks;
+use crate::input::{FileOptions, Input, TextCuts, batches_of, is_gpt2_cut};
 use crate::merge::learn_merges;
 use crate::queue::Pair;
 use crate::special::SpecialTokens;
@@ -17,8 +16,6 @@ use crate::watch::{Stage, Watch};
 
 /// Every vocabulary starts with the 256 single bytes.
 const BYTE_TOKENS: usize = 256;
-/// Small enough that two threads share a small file, large enough that cutting costs nothing.
-const BLOCK_BYTES: usize = 1 << 20;
 /// More threads than this never help, and starting many thousands takes a machine down.
 const MAX_THREADS: usize = 256;
 
@@ -42,7 +39,7 @@ pub struct Trainer {
     special: SpecialTokens,
     max_merges: usize,
     num_threads: usize,
-    block_bytes: usize,
+    file_options: FileOptions,
     watch: Arc<Watch>,
 }
 
@@ -65,7 +62,7 @@ impl Trainer {
             special,
             max_merges: merge_count(vocab_size, special_tokens.len())?,
             num_threads: 0,
-            block_bytes: BLOCK_BYTES,
+            file_options: FileOptions::default(),
             watch: Arc::default(),
         })
     }
@@ -92,19 +89,14 @@ impl Trainer {
     /// [`TrainError::NoText`] if there is nothing but special tokens;
     /// [`TrainError::Threads`], [`TrainError::CountOverflow`], [`TrainError::TooMany`] as they say.
     pub fn train_files(&self, paths: &[PathBuf]) -> Result<Vocabulary, TrainError> {
-        for path in paths {
-            // All of them first: the last one missing should not be found out after hours.
-            File::open(path).map_err(|source| TrainError::Io {
-                path: path.clone(),
-                source,
-            })?;
-        }
-        self.train(Blocks::new(
-            paths,
-            &self.special,
-            self.block_bytes,
-            &self.watch,
-        ))
+        let cuts = TextCuts {
+            is_cut: &is_gpt2_cut,
+            special: &self.special,
+        };
+        let options = self.file_options.clone();
+        let num_threads = self.threads();
+        let input = Input::files(paths, options, cuts, num_threads, &self.watch)?;
+        self.train(&input)
     }
 
     /// Learns from texts in memory.
@@ -113,16 +105,12 @@ impl Trainer {
     ///
     /// As [`Trainer::train_files`], but for those about files.
     pub fn train_texts<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vocabulary, TrainError> {
-        self.train(texts.iter().map(|text| Ok(text.as_ref())))
+        self.train(&Input::texts(batches_of(texts), &self.watch))
     }
 
-    fn train<B, I>(&self, blocks: I) -> Result<Vocabulary, TrainError>
-    where
-        B: AsRef<str> + Send,
-        I: Iterator<Item = Result<B, TrainError>> + Send,
-    {
-        self.watch.begin(Stage::Count, 0);
-        let counts = self.count(blocks)?;
+    fn train(&self, input: &Input<'_>) -> Result<Vocabulary, TrainError> {
+        self.watch.begin(Stage::Count, input.total_bytes());
+        let counts = self.count(input)?;
         if counts.is_empty() {
             return Err(TrainError::NoText);
         }
@@ -154,28 +142,38 @@ impl Trainer {
         Ok(Vocabulary { tokens, merges })
     }
 
-    fn count<B, I>(&self, blocks: I) -> Result<PretokenCounts, TrainError>
-    where
-        B: AsRef<str> + Send,
-        I: Iterator<Item = Result<B, TrainError>> + Send,
-    {
-        let num_threads = self.num_threads;
+    fn threads(&self) -> usize {
+        match self.num_threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            num_threads => num_threads,
+        }
+    }
+
+    fn count(&self, input: &Input<'_>) -> Result<PretokenCounts, TrainError> {
+        let num_threads = input.useful_threads(self.threads());
         let pool = ThreadPoolBuilder::new().num_threads(num_threads).build();
         let pool = pool.map_err(|source| TrainError::Threads {
             num_threads,
             source,
         })?;
+        let counts = pool.broadcast(|_| self.count_on_this_thread(input));
+        let counts = counts.into_iter().collect::<Result<Vec<_>, _>>()?;
         pool.install(|| {
-            blocks
-                .par_bridge()
-                .try_fold(PretokenCounts::default, |mut counts, block| {
-                    let block = block?;
-                    counts.update(block.as_ref(), &self.special)?;
-                    self.watch.advance(block.as_ref().len() as u64);
-                    Ok(counts)
-                })
+            counts
+                .into_par_iter()
+                .map(Ok)
                 .try_reduce(PretokenCounts::default, PretokenCounts::merge)
         })
+    }
+
+    fn count_on_this_thread(&self, input: &Input<'_>) -> Result<PretokenCounts, TrainError> {
+        let mut counts = PretokenCounts::default();
+        let mut reader = input.reader();
+        while let Some(block) = reader.next_block()? {
+            block.for_each_text(|text| counts.update(text, &self.special))?;
+            self.watch.advance(block.bytes_read());
+        }
+        Ok(counts)
     }
 }
 
@@ -213,7 +211,7 @@ mod tests {
     fn write_files(directory: &std::path::Path, texts: &[String]) -> Vec<PathBuf> {
         let paths = (0..texts.len()).map(|index| directory.join(index.to_string()));
         let write = |(path, text): (PathBuf, &String)| {
-            let mut file = File::create(&path).unwrap();
+            let mut file = std::fs::File::create(&path).unwrap();
             file.write_all(text.as_bytes()).unwrap();
             path
         };
@@ -246,22 +244,9 @@ mod tests {
             let mut trainer = Trainer::new(300, &SPECIAL).unwrap();
             let whole = trainer.train_texts(&texts).ok();
             trainer = trainer.num_threads(num_threads);
-            trainer.block_bytes = block_bytes;
+            trainer.file_options.block_bytes = block_bytes;
             prop_assert_eq!(trainer.train_files(&paths).ok(), whole);
         }
-    }
-
-    #[test]
-    fn blocks_stay_small_where_spaces_or_special_tokens_allow_it() {
-        let directory = tempfile::tempdir().unwrap();
-        let texts = ["word\r\n".repeat(1000), "word<|>".repeat(1000)];
-        let paths = write_files(directory.path(), &texts);
-        let special = SpecialTokens::new(&SPECIAL).unwrap();
-        let blocks = Blocks::new(&paths, &special, 100, &Watch::default())
-            .collect::<Result<Vec<_>, _>>()
-            .unwrap();
-        assert_eq!(blocks.concat(), texts.concat());
-        assert!(blocks.iter().all(|block| block.len() <= 100));
     }
 
     #[test]
