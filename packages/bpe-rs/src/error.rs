@@ -284,6 +284,46 @@ pub enum TrainError {
         /// What there are too many of.
         what: &'static str,
     },
+    /// A merge to begin with joins a token that is not known by then.
+    #[error(
+        "merge {merge} of those to begin with joins token id {token_id}, but there are only \
+         {known} tokens before it; give the merges in the order in which they were learned"
+    )]
+    UnknownToken {
+        /// Place of the merge in the list.
+        merge: usize,
+        /// The token.
+        token_id: u32,
+        /// The bytes and the merges before it.
+        known: usize,
+    },
+    /// A merge to begin with does not go with those before it.
+    #[error(
+        "initial_merges[{merge}] joins b\"{}\" and b\"{}\", {reason}; give the merges of one \
+         training, in the order in which they were learned",
+        left.escape_ascii(), right.escape_ascii()
+    )]
+    InitialMerge {
+        /// Place of the merge in the list.
+        merge: usize,
+        /// Left side.
+        left: Vec<u8>,
+        /// Right side.
+        right: Vec<u8>,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// More merges to begin with than there may be in the end.
+    #[error(
+        "initial_merges holds {given} merges, but vocab_size leaves room for {room}; raise it, or \
+         give only the first of them"
+    )]
+    TooManyInitialMerges {
+        /// How many there are.
+        given: usize,
+        /// How many there may be.
+        room: usize,
+    },
     /// The threads could not be started.
     #[error("cannot start {num_threads} threads: {source}; ask for fewer (num_threads)")]
     Threads {

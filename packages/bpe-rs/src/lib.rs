@@ -38,21 +38,17 @@
 
 mod cache;
 mod count;
+mod counter;
 mod encode;
 mod error;
 mod input;
 mod merge;
 #[cfg(test)]
 mod naive;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "nothing cuts by a pattern of choice yet")
-)]
 mod pattern;
 mod pretokenize;
 #[cfg(feature = "python")]
 mod py;
-mod queue;
 mod scan;
 mod special;
 mod stream;
@@ -61,14 +57,15 @@ mod unicode_tables;
 mod watch;
 mod word;
 
-pub use count::counts::PretokenCounts;
-pub use count::entries::Entries;
+pub use count::{Entries, PretokenCounts};
+pub use counter::Counter;
 pub use encode::{BpeEncoder, SpecialIds};
 pub use error::{EncoderError, PatternError, SpecialTokenError, TrainError};
+pub use merge::TieBreak;
 pub use pattern::{CL100K_PATTERN, O200K_PATTERN, Pattern};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};
 #[doc(hidden)]
 pub use scan::split_counters;
 pub use stream::EncodeStream;
-pub use train::{Trainer, Vocabulary};
+pub use train::{Merge, Trainer, Vocabulary};
 pub use watch::{Progress, Stage, Watch};

@@ -101,6 +101,16 @@ impl Pattern {
     }
 }
 
+impl Default for Pattern {
+    /// GPT-2's.
+    fn default() -> Self {
+        Self {
+            text: GPT2_PATTERN.to_owned(),
+            scanner: Scanner::Gpt2,
+        }
+    }
+}
+
 /// A pretoken ends for certain between a letter and no letter, a number and no number, a sign and a
 /// number or white space: but for contractions, where a letter follows a sign, pretokens hold one
 /// class of characters, and perhaps a space before them.

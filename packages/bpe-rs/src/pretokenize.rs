@@ -124,11 +124,6 @@ fn white_space_end(text: &str, start: usize) -> usize {
     }
 }
 
-/// Whether the character at byte `at`, if there is one, is white space to the pattern.
-pub(crate) fn is_white_space_at(text: &str, at: usize) -> bool {
-    matches!(class_at(text, at), Some((Class::Space, _)))
-}
-
 /// Class and bytes of the character at byte `at`; `None` at the end of the text.
 #[inline]
 fn class_at(text: &str, at: usize) -> Option<(Class, usize)> {

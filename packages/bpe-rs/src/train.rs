@@ -1,46 +1,47 @@
-//! From files or texts to a vocabulary: counting on all threads, then merging.
+//! From counts to a vocabulary.
 
+use std::borrow::Borrow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rayon::ThreadPoolBuilder;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use hashbrown::HashMap;
 
 use crate::count::PretokenCounts;
-use crate::error::{SpecialTokenError, TrainError};
-use crate::input::{FileOptions, Input, TextCuts, batches_of, is_gpt2_cut};
-use crate::merge::learn_merges;
-use crate::queue::Pair;
-use crate::special::SpecialTokens;
-use crate::watch::{Stage, Watch};
+use crate::counter::Counter;
+use crate::error::TrainError;
+use crate::merge::{MergeOptions, Pair, TieBreak, Words, learn_merges};
+use crate::watch::Watch;
 
-/// Every vocabulary starts with the 256 single bytes.
-const BYTE_TOKENS: usize = 256;
-/// More threads than this never help, and starting many thousands takes a machine down.
-const MAX_THREADS: usize = 256;
+/// The single bytes, with which merging starts.
+const BYTES: usize = 256;
 
 /// What training learns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vocabulary {
-    /// The bytes of each token, by id: special tokens, the 256 bytes, one token for each merge.
+    /// The bytes of each token, by id: special tokens, single bytes, one token for each merge.
     pub tokens: Vec<Vec<u8>>,
     /// The ids of left and right side of each merge, in the order learned.
     pub merges: Vec<(u32, u32)>,
 }
 
+/// Left and right bytes of a merge.
+pub type Merge = (Vec<u8>, Vec<u8>);
+
 /// Learns byte-level BPE vocabularies (Sennrich et al. 2016, <https://arxiv.org/abs/1508.07909>;
 /// on bytes, Radford et al. 2019).
 ///
 /// Each merge joins the most frequent pair of adjacent tokens; of equally frequent pairs, the one
-/// with the lexicographically greater (left bytes, right bytes). No pretoken crosses a special
-/// token. The number of threads never changes the result.
-#[derive(Clone, Debug)]
+/// that [`TieBreak`] says. No merge crosses a pretoken, as its [`Counter`] cuts them.
+#[derive(Debug)]
 pub struct Trainer {
-    special: SpecialTokens,
-    max_merges: usize,
-    num_threads: usize,
-    file_options: FileOptions,
-    watch: Arc<Watch>,
+    counter: Counter,
+    vocab_size: usize,
+    min_count: u64,
+    /// The single bytes that are in the vocabulary in any case.
+    alphabet: Vec<u8>,
+    initial_merges: Vec<Merge>,
+    keeps_partial: bool,
+    options: MergeOptions,
 }
 
 impl Trainer {
@@ -48,142 +49,234 @@ impl Trainer {
     ///
     /// # Errors
     ///
-    /// [`TrainError::VocabTooSmall`] if special tokens and bytes alone exceed `vocab_size`;
     /// [`TrainError::SpecialTokens`] for empty, duplicate and one-byte special tokens.
     pub fn new<S: AsRef<str>>(vocab_size: usize, special_tokens: &[S]) -> Result<Self, TrainError> {
-        let special = SpecialTokens::new(special_tokens)?;
-        if let Some(token) = special.tokens().iter().find(|token| token.len() == 1) {
-            return Err(SpecialTokenError::SingleByte {
-                token: token.clone(),
-            }
-            .into());
-        }
-        Ok(Self {
-            special,
-            max_merges: merge_count(vocab_size, special_tokens.len())?,
-            num_threads: 0,
-            file_options: FileOptions::default(),
-            watch: Arc::default(),
-        })
+        Ok(Self::with_counter(
+            vocab_size,
+            Counter::new(special_tokens)?,
+        ))
     }
 
-    /// Counts on so many threads; 0, as at the start, means one a core.
+    /// The same with a counter that has options of its own, and the special tokens.
+    pub fn with_counter(vocab_size: usize, counter: Counter) -> Self {
+        Self {
+            counter,
+            vocab_size,
+            min_count: 1,
+            alphabet: (0..=u8::MAX).collect(),
+            initial_merges: Vec::new(),
+            keeps_partial: false,
+            options: MergeOptions::new(0),
+        }
+    }
+
+    /// Which of equally frequent pairs is merged first.
     #[must_use]
-    pub fn num_threads(mut self, num_threads: usize) -> Self {
-        self.num_threads = num_threads.min(MAX_THREADS);
+    pub fn tie_break(mut self, tie_break: TieBreak) -> Self {
+        self.options.tie_break = tie_break;
         self
+    }
+
+    /// Leaves pairs alone that occur less often.
+    #[must_use]
+    pub fn min_frequency(mut self, min_frequency: u64) -> Self {
+        self.options.min_frequency = min_frequency.max(1);
+        self
+    }
+
+    /// Makes no longer token.
+    #[must_use]
+    pub fn max_token_bytes(mut self, max_token_bytes: Option<usize>) -> Self {
+        self.options.max_token_bytes = max_token_bytes;
+        self
+    }
+
+    /// Leaves out pretokens that occur less often: less memory, for a result that is not exact.
+    #[must_use]
+    pub fn min_count(mut self, min_count: u64) -> Self {
+        self.min_count = min_count;
+        self
+    }
+
+    /// Holds these single bytes and those that occur, in place of all 256.
+    #[must_use]
+    pub fn initial_alphabet(mut self, alphabet: &[u8]) -> Self {
+        self.alphabet = alphabet.to_vec();
+        self.alphabet.sort_unstable();
+        self.alphabet.dedup();
+        self
+    }
+
+    /// Goes on from these merges, as if it had learned them.
+    #[must_use]
+    pub fn initial_merges(mut self, merges: Vec<Merge>) -> Self {
+        self.initial_merges = merges;
+        self
+    }
+
+    /// Gives the vocabulary so far when it is interrupted while merging, in place of an error.
+    #[must_use]
+    pub fn keep_partial(mut self, keeps_partial: bool) -> Self {
+        self.keeps_partial = keeps_partial;
+        self
+    }
+
+    /// What counts pretokens for it.
+    pub fn counter(&self) -> &Counter {
+        &self.counter
     }
 
     /// For another thread: how far the training is, and the way to end it.
     pub fn watch(&self) -> Arc<Watch> {
-        Arc::clone(&self.watch)
+        self.counter.watch()
     }
 
-    /// Learns from UTF-8 files, each a text of its own; one ending in `.gz` is decompressed.
-    ///
-    /// Memory is bounded by the distinct pretokens, not by the files.
+    /// Learns from files, as [`Counter::count_files`] reads them.
     ///
     /// # Errors
     ///
-    /// [`TrainError::Io`] and [`TrainError::InvalidUtf8`] name the file;
-    /// [`TrainError::NoText`] if there is nothing but special tokens;
-    /// [`TrainError::Threads`], [`TrainError::CountOverflow`], [`TrainError::TooMany`] as they say.
+    /// Those of [`Counter::count_files`] and of [`Trainer::train`].
     pub fn train_files(&self, paths: &[PathBuf]) -> Result<Vocabulary, TrainError> {
-        let cuts = TextCuts {
-            is_cut: &is_gpt2_cut,
-            special: &self.special,
-        };
-        let options = self.file_options.clone();
-        let num_threads = self.threads();
-        let input = Input::files(paths, options, cuts, num_threads, &self.watch)?;
-        self.train(&input)
+        self.check()?;
+        self.train(self.counter.count_files(paths)?)
     }
 
     /// Learns from texts in memory.
     ///
     /// # Errors
     ///
-    /// As [`Trainer::train_files`], but for those about files.
+    /// Those of [`Counter::count_texts`] and of [`Trainer::train`].
     pub fn train_texts<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vocabulary, TrainError> {
-        self.train(&Input::texts(batches_of(texts), &self.watch))
+        self.check()?;
+        self.train(self.counter.count_texts(texts)?)
     }
 
-    fn train(&self, input: &Input<'_>) -> Result<Vocabulary, TrainError> {
-        self.watch.begin(Stage::Count, input.total_bytes());
-        let counts = self.count(input)?;
-        if counts.is_empty() {
+    /// Learns from counts. Given by value, they are dropped before merging, which needs the memory.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::VocabTooSmall`] if special tokens and bytes alone exceed `vocab_size`;
+    /// [`TrainError::NoText`] if there is nothing but special tokens;
+    /// [`TrainError::OtherSpecialTokens`] if the counts were cut by others;
+    /// [`TrainError::InitialMerge`], [`TrainError::CountOverflow`] and [`TrainError::TooMany`], as
+    /// they say; [`TrainError::Interrupted`].
+    pub fn train(&self, counts: impl Borrow<PretokenCounts>) -> Result<Vocabulary, TrainError> {
+        self.check()?;
+        let (words, alphabet) = self.lay_out(counts.borrow())?;
+        drop(counts);
+        let options = MergeOptions {
+            max_merges: self.room(alphabet.len())?,
+            ..self.options.clone()
+        };
+        let first = self.number_initial_merges(options.max_merges)?;
+        let learned = learn_merges(words, &first, &options, &self.watch())?;
+        if learned.was_interrupted && !self.keeps_partial {
+            return Err(TrainError::Interrupted);
+        }
+        self.vocabulary(&alphabet, &learned.merges)
+    }
+
+    /// What can be said without counting: not after hours.
+    pub(crate) fn check(&self) -> Result<(), TrainError> {
+        let room = self.room(self.alphabet.len())?;
+        self.number_initial_merges(room)?;
+        Ok(())
+    }
+
+    /// How many merges the vocabulary has room for.
+    fn room(&self, alphabet: usize) -> Result<usize, TrainError> {
+        let (requested, minimum) = (self.vocab_size, alphabet + self.special_tokens().len());
+        let room = requested.checked_sub(minimum);
+        room.ok_or(TrainError::VocabTooSmall { requested, minimum })
+    }
+
+    fn special_tokens(&self) -> &[String] {
+        self.counter.special_tokens()
+    }
+
+    /// The pretokens as merging needs them, and the single bytes of the vocabulary.
+    fn lay_out(&self, counts: &PretokenCounts) -> Result<(Words, Vec<u8>), TrainError> {
+        counts.check_special_tokens(self.special_tokens())?;
+        let mut words = Words::new();
+        let mut occurs = [false; BYTES];
+        for &byte in &self.alphabet {
+            occurs[usize::from(byte)] = true;
+        }
+        let mut is_empty = true;
+        let watch = self.watch();
+        counts.for_each(self.min_count, |pretoken, count| {
+            watch.check()?;
+            is_empty = false;
+            for &byte in pretoken {
+                occurs[usize::from(byte)] = true;
+            }
+            words.push(pretoken, count)
+        })?;
+        if is_empty {
             return Err(TrainError::NoText);
         }
-        self.vocabulary(&learn_merges(counts, self.max_merges, &self.watch)?)
+        let alphabet = (0..=u8::MAX).filter(|&byte| occurs[usize::from(byte)]);
+        Ok((words, alphabet.collect()))
+    }
+
+    /// The merges to start from, with bytes and earlier merges for their sides.
+    fn number_initial_merges(&self, room: usize) -> Result<Vec<Pair>, TrainError> {
+        let given = self.initial_merges.len();
+        if given > room {
+            return Err(TrainError::TooManyInitialMerges { given, room });
+        }
+        let mut ids: HashMap<Vec<u8>, u32> = (0..=u8::MAX)
+            .map(|byte| (vec![byte], u32::from(byte)))
+            .collect();
+        let number = |(rank, (left, right)): (usize, &Merge)| {
+            let pair = (ids.get(left).copied(), ids.get(right).copied());
+            let both = [&left[..], right].concat();
+            let is_new = ids.insert(both, (BYTES + rank) as u32).is_none();
+            match pair {
+                (Some(left), Some(right)) if is_new => Ok((left, right)),
+                _ => Err(TrainError::InitialMerge {
+                    merge: rank,
+                    left: left.clone(),
+                    right: right.clone(),
+                    reason: if is_new {
+                        "of which no merge before it makes one"
+                    } else {
+                        "which makes a token that is there already"
+                    },
+                }),
+            }
+        };
+        self.initial_merges.iter().enumerate().map(number).collect()
     }
 
     /// Puts the special tokens before the bytes and the merged tokens, which moves all ids.
-    fn vocabulary(&self, merges: &[Pair]) -> Result<Vocabulary, TrainError> {
-        let special = self
-            .special
-            .tokens()
-            .iter()
-            .map(|token| token.clone().into_bytes());
-        let bytes = (0..=u8::MAX).map(|byte| vec![byte]);
+    fn vocabulary(&self, alphabet: &[u8], merges: &[Pair]) -> Result<Vocabulary, TrainError> {
+        let special = self.special_tokens().iter();
+        let special = special.map(|token| token.clone().into_bytes());
+        let bytes = alphabet.iter().map(|&byte| vec![byte]);
         let mut tokens: Vec<Vec<u8>> = special.chain(bytes).collect();
-        let first = tokens.len() - BYTE_TOKENS;
-        for &(left, right) in merges {
-            let [left, right] = [left, right].map(|id| &tokens[first + id as usize]);
-            tokens.push([left.as_slice(), right].concat());
-        }
-        if u32::try_from(tokens.len()).is_err() {
+        let first_merged = tokens.len();
+        if u32::try_from(first_merged + merges.len()).is_err() {
             return Err(TrainError::TooMany { what: "tokens" });
         }
-        let shift = |id: u32| id + first as u32;
-        let merges = merges
+        let mut ids = [0; BYTES];
+        for (id, &byte) in (self.special_tokens().len() as u32..).zip(alphabet) {
+            ids[usize::from(byte)] = id;
+        }
+        let id_of = |token: u32| match ids.get(token as usize) {
+            Some(&id) => id,
+            None => token - BYTES as u32 + first_merged as u32,
+        };
+        let merges: Vec<Pair> = merges
             .iter()
-            .map(|&(left, right)| (shift(left), shift(right)))
+            .map(|&(left, right)| (id_of(left), id_of(right)))
             .collect();
+        for &(left, right) in &merges {
+            let [left, right] = [left, right].map(|id| tokens[id as usize].as_slice());
+            tokens.push([left, right].concat());
+        }
         Ok(Vocabulary { tokens, merges })
     }
-
-    fn threads(&self) -> usize {
-        match self.num_threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            num_threads => num_threads,
-        }
-    }
-
-    fn count(&self, input: &Input<'_>) -> Result<PretokenCounts, TrainError> {
-        let num_threads = input.useful_threads(self.threads());
-        let pool = ThreadPoolBuilder::new().num_threads(num_threads).build();
-        let pool = pool.map_err(|source| TrainError::Threads {
-            num_threads,
-            source,
-        })?;
-        let counts = pool.broadcast(|_| self.count_on_this_thread(input));
-        let counts = counts.into_iter().collect::<Result<Vec<_>, _>>()?;
-        pool.install(|| {
-            counts
-                .into_par_iter()
-                .map(Ok)
-                .try_reduce(PretokenCounts::default, PretokenCounts::merge)
-        })
-    }
-
-    fn count_on_this_thread(&self, input: &Input<'_>) -> Result<PretokenCounts, TrainError> {
-        let mut counts = PretokenCounts::default();
-        let mut reader = input.reader();
-        while let Some(block) = reader.next_block()? {
-            block.for_each_text(|text| counts.update(text, &self.special))?;
-            self.watch.advance(block.bytes_read());
-        }
-        Ok(counts)
-    }
-}
-
-/// How many merges a vocabulary of `vocab_size` leaves to learn.
-fn merge_count(vocab_size: usize, special_tokens: usize) -> Result<usize, TrainError> {
-    let minimum = BYTE_TOKENS + special_tokens;
-    let requested = vocab_size;
-    vocab_size
-        .checked_sub(minimum)
-        .ok_or(TrainError::VocabTooSmall { requested, minimum })
 }
 
 #[cfg(test)]
@@ -243,8 +336,8 @@ mod tests {
             let paths = write_files(directory.path(), &texts);
             let mut trainer = Trainer::new(300, &SPECIAL).unwrap();
             let whole = trainer.train_texts(&texts).ok();
-            trainer = trainer.num_threads(num_threads);
-            trainer.file_options.block_bytes = block_bytes;
+            trainer.counter = trainer.counter.num_threads(num_threads);
+            trainer.counter.files.block_bytes = block_bytes;
             prop_assert_eq!(trainer.train_files(&paths).ok(), whole);
         }
     }

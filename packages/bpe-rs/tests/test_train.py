@@ -5,9 +5,12 @@ Table: every kind of bad input is a clear error.
 """
 
 import gzip
+import os
 import random
 import signal
 import threading
+import time
+import warnings
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -234,3 +237,116 @@ def test_ctrl_c_ends_training(tmp_path: Path):
         train_bpe(paths, 10_000_000, [])
     interrupt.join()
     assert train_bpe(write(tmp_path, "ab"), 300, [])[1] == [(b"a", b"b")]
+
+
+def drawn_text(letters: int, seed: int) -> str:
+    return "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz", k=letters))
+
+
+def test_ctrl_c_may_return_the_merges_so_far_and_training_goes_on_from_them(tmp_path: Path):
+    (path,) = write(tmp_path, drawn_text(2_000_000, seed=3))
+    interrupt = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
+    interrupt.start()
+    partial = train_bpe(path, 10_000_000, [], on_interrupt="return")
+    interrupt.join()
+    learned = len(partial.merges)
+    assert 0 < learned < 1_000_000
+    more = 256 + learned + 50
+    resumed = train_bpe(path, more, [], initial_merges=partial.merges)
+    assert resumed == train_bpe(path, more, [])
+    assert resumed.truncate(256 + learned) == partial
+
+
+@pytest.mark.parametrize(
+    ("initial_merges", "message"),
+    [
+        ([(b"a", b"bc")], "initial_merges.*0.*bc"),
+        ([(b"a", b"b"), (b"a", b"b")], "initial_merges.*1"),
+        ([(b"a", b"b")] * 2, "initial_merges"),
+    ],
+)
+def test_merges_to_start_from_must_build_on_one_another(
+    tmp_path: Path, initial_merges: list[tuple[bytes, bytes]], message: str
+):
+    with pytest.raises(ValueError, match=message):
+        train_bpe(write(tmp_path, "abc"), 300, [], initial_merges=initial_merges)
+
+
+@pytest.mark.parametrize("vocab_size", [259, 260, 300, 10_000])
+def test_a_truncated_vocabulary_is_the_one_a_smaller_training_learns(prose: Path, vocab_size: int):
+    large = train_bpe(prose, 500, SPECIAL)
+    small = train_bpe(prose, min(vocab_size, 500), SPECIAL)
+    assert large.truncate(vocab_size) == small
+
+
+def test_a_vocabulary_cannot_be_truncated_below_its_bytes(prose: Path):
+    with pytest.raises(ValueError, match="vocab_size=258, .* need 259"):
+        train_bpe(prose, 300, SPECIAL).truncate(258)
+
+
+def test_rare_pairs_pretokens_and_long_tokens_may_be_left_out(tmp_path: Path):
+    (path,) = write(tmp_path, "abab abab xy xy xy zz")
+    assert (b"z", b"z") not in train_bpe(path, 300, [], min_frequency=2).merges
+    assert (b"z", b"z") not in train_bpe(path, 300, [], min_count=2).merges
+    longest = train_bpe(path, 300, [], max_token_bytes=2).vocab.values()
+    assert max(map(len, longest)) == 2
+
+
+def test_an_alphabet_of_the_bytes_that_occur_leaves_more_room(tmp_path: Path):
+    (path,) = write(tmp_path, "abab")
+    vocab, merges = train_bpe(path, 6, ["<|end|>"], initial_alphabet=b"z")
+    assert list(vocab.values()) == [b"<|end|>", b"a", b"b", b"z", b"ab", b"abab"]
+    assert merges == [(b"a", b"b"), (b"ab", b"ab")]
+
+
+def test_progress_of_both_stages_is_reported(prose: Path):
+    reports: list[tuple[str, int, int]] = []
+    times: list[float] = []
+
+    def progress(stage: str, done: int, total: int) -> None:
+        reports.append((stage, done, total))
+        times.append(time.monotonic())
+
+    train_bpe(prose, 2000, SPECIAL, progress=progress)
+    merges = 2000 - 256 - len(SPECIAL)
+    assert reports[-1] == ("merge", merges, merges)
+    assert all(done <= total for _, done, total in reports)
+    assert all(times[k + 10] - times[k] > 0.9 for k in range(len(times) - 10))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"tie_break": "none"}, "tie_break must be 'bytes' or 'huggingface', got 'none'"),
+        ({"on_interrupt": "none"}, "on_interrupt must be 'raise' or 'return', got 'none'"),
+        ({"min_frequency": -1}, "min_frequency must be at least 0"),
+        ({"max_token_bytes": 0}, "max_token_bytes must be at least 1"),
+        ({"max_pretoken_bytes": 3}, "max_pretoken_bytes must be at least 4, got 3"),
+        ({"pattern": "("}, "pattern"),
+    ],
+)
+def test_options_out_of_range_are_value_errors(
+    tmp_path: Path, option: dict[str, object], message: str
+):
+    with pytest.raises(ValueError, match=message):
+        train_bpe(write(tmp_path, "a"), 300, [], **option)  # pyright: ignore
+
+
+def test_a_long_run_of_one_letter_is_no_trouble(tmp_path: Path):
+    (path,) = write(tmp_path, "a" * 5_000_000)
+    vocab, merges = train_bpe(path, 300, [])
+    assert merges[:2] == [(b"a", b"a"), (b"aa", b"aa")]
+    assert len(vocab[256 + 21]) == 2**22
+
+
+def test_training_works_after_a_fork(tmp_path: Path):
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    (path,) = write(tmp_path, "low lower")
+    before = train_bpe(path, 300, [], num_threads=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pytest's own threads, from 3.12 on
+        child = os.fork()
+    if child == 0:
+        os._exit(0 if train_bpe(path, 300, [], num_threads=2) == before else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -1,5 +1,28 @@
-"""Byte-level BPE in Rust: train a vocabulary, encode text. Signatures are in `_core.pyi`."""
+"""Byte-level BPE in Rust: count pretokens, train a vocabulary, encode text.
 
-from bpe_rs._core import GPT2_PATTERN, BpeEncoder, EncodeStream, pretokenize, train_bpe
+Signatures are in `_core.pyi`.
+"""
 
-__all__ = ["GPT2_PATTERN", "BpeEncoder", "EncodeStream", "pretokenize", "train_bpe"]
+from bpe_rs._core import (
+    CL100K_PATTERN,
+    GPT2_PATTERN,
+    O200K_PATTERN,
+    BpeEncoder,
+    EncodeStream,
+    PretokenCounts,
+    pretokenize,
+    train_bpe,
+)
+from bpe_rs._vocabulary import Vocabulary
+
+__all__ = [
+    "CL100K_PATTERN",
+    "GPT2_PATTERN",
+    "O200K_PATTERN",
+    "BpeEncoder",
+    "EncodeStream",
+    "PretokenCounts",
+    "Vocabulary",
+    "pretokenize",
+    "train_bpe",
+]

@@ -1,13 +1,24 @@
 """What the Rust half offers; `bpe_rs` re-exports it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Final, final
+from typing import Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GPT2_PATTERN", "BpeEncoder", "EncodeStream", "pretokenize", "train_bpe"]
+from bpe_rs._vocabulary import Vocabulary
+
+__all__ = [
+    "CL100K_PATTERN",
+    "GPT2_PATTERN",
+    "O200K_PATTERN",
+    "BpeEncoder",
+    "EncodeStream",
+    "PretokenCounts",
+    "pretokenize",
+    "train_bpe",
+]
 
 GPT2_PATTERN: Final[str]
 """GPT-2's pretoken pattern (Radford et al. 2019, `encoder.py`), for the `regex` package.
@@ -15,28 +26,68 @@ GPT2_PATTERN: Final[str]
 Pretokenizing here is a hand-written scanner that cuts exactly as that package does.
 """
 
+CL100K_PATTERN: Final[str]
+"""The pretoken pattern of GPT-3.5 and GPT-4 (tiktoken's `cl100k_base`)."""
+
+O200K_PATTERN: Final[str]
+"""The pretoken pattern of GPT-4o (tiktoken's `o200k_base`)."""
+
 def train_bpe(
-    input_path: str | PathLike[str] | Sequence[str | PathLike[str]],
+    input_path: str | PathLike[str] | Sequence[str | PathLike[str]] | PretokenCounts,
     vocab_size: int,
     special_tokens: Sequence[str],
     *,
+    tie_break: Literal["bytes", "huggingface"] = "bytes",
+    min_frequency: int = 1,
+    min_count: int = 1,
+    max_token_bytes: int | None = None,
+    initial_alphabet: bytes | None = None,
+    initial_merges: Sequence[tuple[bytes, bytes]] = (),
+    pattern: str | None = None,
+    max_pretoken_bytes: int | None = None,
+    text_field: str | None = None,
+    max_expanded_bytes: int | None = None,
+    max_memory_bytes: int | None = None,
     num_threads: int | None = None,
-) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
-    """Learns a byte-level BPE vocabulary from text files.
+    progress: Callable[[str, int, int], object] | None = None,
+    on_interrupt: Literal["raise", "return"] = "raise",
+) -> Vocabulary:
+    """Learns a byte-level BPE vocabulary from files, or from counts of pretokens.
 
     Each merge joins the most frequent pair of adjacent tokens (Sennrich et al. 2016, algorithm 1,
     https://arxiv.org/abs/1508.07909, on bytes); of equally frequent pairs, the one whose
-    (left bytes, right bytes) is lexicographically greater. No merge crosses a pretoken of
-    `GPT2_PATTERN`, and no pretoken crosses a special token or the end of a file. Files are read in
-    blocks: memory is bounded by the distinct pretokens. Ctrl-C ends it.
+    (left bytes, right bytes) is lexicographically greater. No merge crosses a pretoken, and no
+    pretoken crosses a special token, the end of a file or of a document in it. Files are read in
+    blocks: memory is bounded by the distinct pretokens. Ctrl-C ends it within 100 ms.
 
     Args:
-        input_path: One UTF-8 file or several, each a text of its own. One whose name ends in `.gz`
-            is decompressed while it is read.
+        input_path: One UTF-8 file or several, as `PretokenCounts.count` takes them; or counts.
         vocab_size: The most tokens to learn, counting special tokens, the 256 bytes and merges.
             Fewer come when no pair is left.
-        special_tokens: They become the first ids, in this order.
-        num_threads: Threads that count; None means one a core. The result is the same for any.
+        special_tokens: They become the first ids, in this order. Those of the counts, if counts are
+            given.
+        tie_break: Which of equally frequent pairs is merged: `"bytes"` as above, `"huggingface"`
+            the one with the smaller ids, as `tokenizers.trainers.BpeTrainer` does.
+        min_frequency: A pair that occurs less often is not merged.
+        min_count: A pretoken that occurs less often is left out. 1 is exact; more saves memory.
+        max_token_bytes: No longer token is made.
+        initial_alphabet: The single bytes that the vocabulary holds whether they occur or not; None
+            means all 256. Bytes that occur are always in it.
+        initial_merges: Merges to start from, such as those of an interrupted training: over the
+            same counts and with the same options, the rest is what it would have gone on to learn.
+        pattern: How text is cut into pretokens, None meaning `GPT2_PATTERN`; this and the next four
+            are as in `PretokenCounts.count`, and counts have them behind them.
+        max_pretoken_bytes: Longer pretokens are cut.
+        text_field: The field or column of the text, None meaning `"text"`.
+        max_expanded_bytes: The most that one compressed file may expand to.
+        max_memory_bytes: The most memory for counts of pretokens.
+        num_threads: Threads that count and merge; None means one a core. The result is the same for
+            any.
+        progress: Called as `progress(stage, done, total)`, at most ten times a second: stage
+            `"count"` in bytes of the files, then `"merge"` in merges. A total of 0 is not known.
+            What it raises ends the training.
+        on_interrupt: At Ctrl-C while merges are learned, `"raise"` KeyboardInterrupt or `"return"`
+            the vocabulary so far. While pretokens are counted there is none: that always raises.
 
     Returns:
         The vocabulary, from id to bytes: special tokens, the bytes in order, one token for each
@@ -44,12 +95,141 @@ def train_bpe(
 
     Raises:
         FileNotFoundError: A file is missing. Other trouble with files is another OSError.
-        ValueError: A file is not UTF-8 (the byte is named); there is no text but special tokens;
-            `vocab_size` is too small; a special token is empty, given twice or a single byte;
-            `num_threads` is below 1.
+        ValueError: A file is not what it should be (the place is named); there is no text but
+            special tokens; an option is out of range or does not fit the others. The message says
+            which.
     """
 
-def pretokenize(text: str, special_tokens: Sequence[str] = ()) -> list[str]:
+@final
+class PretokenCounts:
+    """How often each pretoken of some texts occurs: all that training needs to know of them.
+
+    Counts of parts add up to the counts of the whole, in any order and grouping: so a corpus may be
+    counted on many machines, saved, loaded, merged and trained on, with the vocabulary that one
+    machine would learn.
+
+    Args:
+        special_tokens: No pretoken crosses one of these.
+        pattern: How text is cut into pretokens: `GPT2_PATTERN`, `CL100K_PATTERN` and
+            `O200K_PATTERN` by scanners of their own, any other by a regular expression engine, with
+            the syntax of the `regex` package as far as the Rust crate `fancy-regex` knows it. What
+            no match covers is a pretoken of its own.
+        max_pretoken_bytes: Longer pretokens are cut into pieces of so many bytes or a little
+            less, never inside a character; a warning says how many were. None cuts none.
+
+    Raises:
+        ValueError: A special token is empty, given twice or a single byte; the pattern does not
+            compile; `max_pretoken_bytes` is below 4.
+    """
+
+    def __new__(
+        cls,
+        special_tokens: Sequence[str] = (),
+        *,
+        pattern: str = GPT2_PATTERN,
+        max_pretoken_bytes: int | None = None,
+    ) -> PretokenCounts: ...
+    @staticmethod
+    def count(
+        input_path: str | PathLike[str] | Sequence[str | PathLike[str]],
+        special_tokens: Sequence[str] = (),
+        *,
+        pattern: str = GPT2_PATTERN,
+        max_pretoken_bytes: int | None = None,
+        text_field: str = "text",
+        max_expanded_bytes: int | None = None,
+        max_memory_bytes: int | None = None,
+        num_threads: int | None = None,
+        progress: Callable[[str, int, int], object] | None = None,
+    ) -> PretokenCounts:
+        """Counts the pretokens of files.
+
+        Args:
+            input_path: One file or several. `.jsonl` and `.ndjson` hold a JSON object a line,
+                `.parquet` a table (read by pyarrow, the extra `parquet`), each row a text of its
+                own; any other file is UTF-8 text. `.gz` and `.zst` after that (`a.jsonl.zst`) are
+                decompressed while they are read.
+            special_tokens: See the class, as for `pattern` and `max_pretoken_bytes`.
+            pattern: See there.
+            max_pretoken_bytes: See there.
+            text_field: The field of a JSON object, or the column of a table, that is the text.
+            max_expanded_bytes: A compressed file that expands to more is an error; None means no
+                bound.
+            max_memory_bytes: Counts that need more are written to temporary files, sorted, and
+                merged from there. The result is the same. None means no bound.
+            num_threads: Threads that count; None means one a core. The result is the same for any.
+            progress: See `train_bpe`.
+
+        Raises:
+            FileNotFoundError: A file is missing. Other trouble with files is another OSError.
+            ValueError: A file is not UTF-8, JSON or Parquet where it should be, or has no such
+                field: file and place are named.
+            ImportError: A `.parquet` file, and pyarrow is not installed.
+        """
+
+    def update(
+        self,
+        texts: str | bytes | Iterable[str | bytes],
+        *,
+        num_threads: int | None = None,
+        progress: Callable[[str, int, int], object] | None = None,
+    ) -> None:
+        """Adds the pretokens of texts, each a text of its own; `bytes` are UTF-8.
+
+        An iterable is read as it comes, and need not fit memory. What it raises is raised here, and
+        the counts are then as they were.
+
+        Raises:
+            TypeError: Something among the texts is neither `str` nor `bytes`.
+            ValueError: A text holds a lone surrogate or is not UTF-8; its place is named.
+        """
+
+    def merge(self, other: PretokenCounts) -> None:
+        """Adds the counts of `other`, which stay as they are.
+
+        Raises:
+            ValueError: The two were cut by different patterns, special tokens or
+                `max_pretoken_bytes`; a sum exceeds 2**64 - 1.
+        """
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes a file that `load` reads: sorted, checksummed, the same bytes for equal counts.
+
+        An old file at `path` stays whole until the new one is.
+        """
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> PretokenCounts:
+        """Reads a file that `save` wrote.
+
+        Raises:
+            OSError: It cannot be read.
+            ValueError: It is no such file, damaged, or of another version; the place is named.
+        """
+
+    @property
+    def special_tokens(self) -> list[str]:
+        """The special tokens that no pretoken crosses."""
+
+    @property
+    def pattern(self) -> str:
+        """How the texts were cut."""
+
+    @property
+    def total(self) -> int:
+        """How many pretokens there are, counting repetitions."""
+
+    def __len__(self) -> int:
+        """How many distinct pretokens there are."""
+
+    def __iter__(self) -> Iterator[tuple[bytes, int]]:
+        """Pretokens and their counts, in the order of their bytes."""
+
+    def __eq__(self, other: object, /) -> bool: ...
+
+def pretokenize(
+    text: str, special_tokens: Sequence[str] = (), *, pattern: str = GPT2_PATTERN
+) -> list[str]:
     """The pieces of `text` that merges never cross; they concatenate to `text`.
 
     Special tokens are pieces of their own: the leftmost one wins, then the longest.

@@ -33,6 +33,7 @@ use crate::watch::Watch;
 /// # std::fs::remove_file(path).ok();
 /// # Ok::<(), bpe_rs::TrainError>(())
 /// ```
+#[derive(Clone)]
 pub struct PretokenCounts {
     cut_by: CutBy,
     // What it holds is the sum of both.
@@ -64,6 +65,12 @@ impl PretokenCounts {
     /// The special tokens, which no pretoken crosses, in byte order.
     pub fn special_tokens(&self) -> &[String] {
         self.cut_by.special_tokens()
+    }
+
+    /// Whether texts were cut at these special tokens.
+    pub(crate) fn check_special_tokens(&self, special_tokens: &[String]) -> Result<(), TrainError> {
+        self.cut_by
+            .check_same(&CutBy::new(self.pattern(), special_tokens))
     }
 
     /// Counts a pretoken `count` times more. An empty one is left out: it is never merged.
@@ -163,6 +170,22 @@ impl PretokenCounts {
             visit(pretoken, count)?;
         }
         Ok(())
+    }
+
+    /// Whether both hold the same counts, cut by the same.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Entries::next_entry`].
+    pub fn is_equal(&self, other: &Self) -> Result<bool, TrainError> {
+        let (mut ours, mut theirs) = (self.entries()?, other.entries()?);
+        loop {
+            match (ours.next_entry()?, theirs.next_entry()?) {
+                (None, None) => return Ok(self.cut_by.check_same(&other.cut_by).is_ok()),
+                (ours, theirs) if ours != theirs => return Ok(false),
+                _ => (),
+            }
+        }
     }
 
     /// How many distinct pretokens there are. Counts spilled to disk are read for it.

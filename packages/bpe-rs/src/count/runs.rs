@@ -105,9 +105,9 @@ pub(super) fn write_counts(
     })
 }
 
-/// Runs by level: each run of a level was made of `FAN_IN` of the level before.
-#[derive(Debug, Default)]
-pub(super) struct Runs(Vec<Vec<Run>>);
+/// Runs by level: each run of a level was made of `FAN_IN` of the level before. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Runs(Vec<Vec<Arc<Run>>>);
 
 impl Runs {
     pub(super) fn is_empty(&self) -> bool {
@@ -134,7 +134,7 @@ impl Runs {
         cut_by: &CutBy,
         watch: &Watch,
     ) -> Result<(), TrainError> {
-        self.push_at(0, run, cut_by, watch)
+        self.push_at(0, Arc::new(run), cut_by, watch)
     }
 
     /// Takes over the runs of `other`, each at its level.
@@ -168,13 +168,13 @@ impl Runs {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Run> {
-        self.0.iter().flatten()
+        self.0.iter().flatten().map(Arc::as_ref)
     }
 
     fn push_at(
         &mut self,
         level: usize,
-        run: Run,
+        run: Arc<Run>,
         cut_by: &CutBy,
         watch: &Watch,
     ) -> Result<(), TrainError> {
@@ -189,7 +189,7 @@ impl Runs {
                 break;
             }
             let merged = merge_runs(&self.0[level], &directory, cut_by, watch);
-            run = Some(merged.map_err(|error| self.keep(error))?);
+            run = Some(Arc::new(merged.map_err(|error| self.keep(error))?));
             self.0[level].clear();
         }
         Ok(())
@@ -197,7 +197,7 @@ impl Runs {
 }
 
 fn merge_runs(
-    runs: &[Run],
+    runs: &[Arc<Run>],
     directory: &Arc<RunDirectory>,
     cut_by: &CutBy,
     watch: &Watch,

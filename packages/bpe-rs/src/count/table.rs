@@ -71,11 +71,6 @@ impl PretokenTable {
         self.slots.capacity() * size_of::<Slot>() + self.long.memory_bytes()
     }
 
-    /// Forgets everything, and gives the memory back.
-    pub(crate) fn clear(&mut self) {
-        *self = Self::new();
-    }
-
     /// Each distinct pretoken and its count, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
         self.slots.iter().filter_map(|slot| {
@@ -393,18 +388,6 @@ mod tests {
             right.merge(merged(&c, &b)).unwrap();
             prop_assert_eq!(counts(&left), sum.clone());
             prop_assert_eq!(counts(&right), sum);
-        }
-
-        #[test]
-        fn a_cleared_table_is_a_new_one(before in additions(), after in additions()) {
-            let mut table = table(&before);
-            table.clear();
-            prop_assert!(table.is_empty());
-            prop_assert_eq!(table.memory_bytes(), PretokenTable::new().memory_bytes());
-            for (pretoken, count) in &after {
-                table.add(pretoken, *count).unwrap();
-            }
-            prop_assert_eq!(counts(&table), naive(&after));
         }
     }
 

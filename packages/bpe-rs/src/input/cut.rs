@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use crate::pretokenize::is_white_space_at;
 use crate::special::SpecialTokens;
 
 /// So many bytes on either side of a cut of the pattern decide that it is one.
@@ -116,12 +115,4 @@ impl TextCuts<'_> {
         };
         self.special.tokens().iter().any(stands_there)
     }
-}
-
-/// Before the last character of a run of white space that a pretoken follows: GPT-2's pattern cuts
-/// there in any case, and would if the text ended or began there. (Not after that character: the
-/// pattern cuts "\r\n" in two before a word, but leaves it whole at the end of a text.)
-pub(crate) fn is_gpt2_cut(text: &str, at: usize) -> bool {
-    let is_space = matches!(text.as_bytes().get(at), Some(b' ' | b'\n'));
-    is_space && at + 1 < text.len() && !is_white_space_at(text, at + 1)
 }

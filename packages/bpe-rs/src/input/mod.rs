@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use block::Block;
-pub(crate) use cut::{TextCuts, is_gpt2_cut};
+pub(crate) use cut::TextCuts;
 pub(crate) use texts::{Text, batches_of};
 
 use crate::error::TrainError;
@@ -154,7 +154,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn stop(&self) {
+    /// Ends it for all threads, because one has failed.
+    pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Relaxed);
     }
 

@@ -1,6 +1,7 @@
 //! Blocks against the texts they come from: for every kind of file, block size and number of
 //! threads; and everything that can be wrong with a file. (Properties, tables.)
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,9 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::{TempDir, tempdir};
 
 use super::*;
-use crate::count::PretokenCounts;
+use crate::naive;
+use crate::pattern::Pattern;
+use crate::pretokenize::pretokenize;
 use crate::special::SpecialTokens;
 
 /// Parts of one another, and some with white space inside.
@@ -72,7 +75,7 @@ impl Setting {
 
     fn input(&self, paths: &[PathBuf], options: FileOptions) -> Result<Input<'_>, TrainError> {
         let cuts = TextCuts {
-            is_cut: &is_gpt2_cut,
+            is_cut: &|text, at| Pattern::default().is_cut(text, at),
             special: &self.special,
         };
         Input::files(paths, options, cuts, 1, &self.watch)
@@ -100,30 +103,38 @@ fn text_of(path: &Path, block_bytes: usize) -> Result<String, TrainError> {
     texts(&[path.to_owned()], options(block_bytes)).map(|texts| texts.concat())
 }
 
+type Counts = BTreeMap<String, usize>;
+
+fn count(text: &str, counts: &mut Counts) {
+    for (piece, _) in naive::split(text, &SPECIAL).iter().filter(|piece| !piece.1) {
+        for pretoken in pretokenize(piece) {
+            *counts.entry(pretoken.to_owned()).or_default() += 1;
+        }
+    }
+}
+
 /// The pretokens of the texts, counted on several threads.
-fn counts(paths: &[PathBuf], options: FileOptions, num_threads: usize) -> PretokenCounts {
+fn counts(paths: &[PathBuf], options: FileOptions, num_threads: usize) -> Counts {
     let setting = Setting::new();
     let input = setting.input(paths, options).unwrap();
-    let sum = Mutex::new(PretokenCounts::default());
-    let count = || {
-        let (mut mine, mut reader) = (PretokenCounts::default(), input.reader());
+    let sum = Mutex::new(Counts::new());
+    let count_blocks = || {
+        let mut reader = input.reader();
         while let Some(block) = reader.next_block().unwrap() {
-            let update = |text: &str| mine.update(text, &setting.special);
-            block.for_each_text(update).unwrap();
+            let add = |text: &str| {
+                count(text, &mut sum.lock().unwrap());
+                Ok(())
+            };
+            block.for_each_text(add).unwrap();
         }
-        let mut sum = sum.lock().unwrap();
-        *sum = std::mem::take(&mut *sum).merge(mine).unwrap();
     };
-    thread::scope(|scope| (0..num_threads).for_each(|_| drop(scope.spawn(count))));
+    thread::scope(|scope| (0..num_threads).for_each(|_| drop(scope.spawn(count_blocks))));
     sum.into_inner().unwrap()
 }
 
-fn counts_of_whole(texts: &[String]) -> PretokenCounts {
-    let special = SpecialTokens::new(&SPECIAL).unwrap();
-    let mut counts = PretokenCounts::default();
-    texts
-        .iter()
-        .for_each(|text| counts.update(text, &special).unwrap());
+fn counts_of_whole(texts: &[String]) -> Counts {
+    let mut counts = Counts::new();
+    texts.iter().for_each(|text| count(text, &mut counts));
     counts
 }
 

@@ -1,5 +1,6 @@
 //! What Python hands over, checked, with errors that name the argument.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyUnicodeEncodeError, PyValueError};
@@ -11,6 +12,15 @@ use pyo3::types::{PyMapping, PyString};
 pub(super) enum Paths {
     One(PathBuf),
     Many(Vec<PathBuf>),
+}
+
+impl From<Paths> for Vec<PathBuf> {
+    fn from(paths: Paths) -> Self {
+        match paths {
+            Paths::One(path) => vec![path],
+            Paths::Many(paths) => paths,
+        }
+    }
 }
 
 /// An argument that must be a whole number of the type's range.
@@ -28,6 +38,35 @@ pub(super) fn integer<'a, 'py, T: FromPyObject<'a, 'py, Error = PyErr>>(
             error
         }
     })
+}
+
+/// An integer that must not be below `minimum`, if it is given.
+pub(super) fn at_least<T>(
+    name: &str,
+    minimum: T,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<T>>
+where
+    T: for<'a, 'py> FromPyObject<'a, 'py, Error = PyErr> + PartialOrd + Display,
+{
+    match value.map(|value| integer(name, value)).transpose()? {
+        Some(value) if value < minimum => Err(PyValueError::new_err(format!(
+            "{name} must be at least {minimum}, got {value}"
+        ))),
+        value => Ok(value),
+    }
+}
+
+/// One of several words, and what it means.
+pub(super) fn choice<T: Copy>(name: &str, value: &str, choices: [(&str, T); 2]) -> PyResult<T> {
+    let [first, second] = choices;
+    match choices.into_iter().find(|(word, _)| *word == value) {
+        Some((_, meaning)) => Ok(meaning),
+        None => Err(PyValueError::new_err(format!(
+            "{name} must be '{}' or '{}', got '{value}'",
+            first.0, second.0
+        ))),
+    }
 }
 
 /// A `str` argument, looked at in place.
@@ -64,7 +103,7 @@ impl AsRef<str> for OwnedText {
 }
 
 /// Says in words what a UnicodeEncodeError means here; leaves other errors as they are.
-fn explain_surrogate(py: Python<'_>, error: PyErr) -> PyErr {
+pub(super) fn explain_surrogate(py: Python<'_>, error: PyErr) -> PyErr {
     if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
         return error;
     }
@@ -79,6 +118,11 @@ fn explain_surrogate(py: Python<'_>, error: PyErr) -> PyErr {
         )),
         Err(error) => error,
     }
+}
+
+/// Texts out of their wrapping.
+pub(super) fn owned(texts: Vec<OwnedText>) -> Vec<String> {
+    texts.into_iter().map(|text| text.0).collect()
 }
 
 /// The names in `special_tokens=`; a `str` is a collection of its characters, and never meant.

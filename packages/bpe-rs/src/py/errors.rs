@@ -6,7 +6,7 @@ use std::path::Path;
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::{EncoderError, SpecialTokenError, TrainError};
+use crate::{EncoderError, PatternError, SpecialTokenError, TrainError};
 
 impl From<SpecialTokenError> for PyErr {
     fn from(error: SpecialTokenError) -> Self {
@@ -23,13 +23,24 @@ impl From<EncoderError> for PyErr {
     }
 }
 
+impl From<PatternError> for PyErr {
+    fn from(error: PatternError) -> Self {
+        PyValueError::new_err(error.to_string())
+    }
+}
+
 impl From<TrainError> for PyErr {
     fn from(error: TrainError) -> Self {
         match &error {
-            TrainError::Io { path, source } => match source.raw_os_error() {
-                Some(code) => os_error(code, source, path),
-                None => PyOSError::new_err(error.to_string()),
-            },
+            TrainError::Io { path, source } | TrainError::Write { path, source } => {
+                match source.raw_os_error() {
+                    Some(code) => os_error(code, source, path),
+                    None => PyOSError::new_err(error.to_string()),
+                }
+            }
+            TrainError::Spill { .. }
+            | TrainError::Compressed { .. }
+            | TrainError::FileChanged { .. } => PyOSError::new_err(error.to_string()),
             _ => PyValueError::new_err(error.to_string()),
         }
     }

@@ -3,15 +3,21 @@
 //! Signatures and docstrings are in `python/bpe_rs/_core.pyi`.
 
 mod arguments;
+mod counting;
+mod counts;
 mod encode;
 mod errors;
 mod pretokenize;
+mod texts;
 mod train;
+mod watched;
 
 use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::counts::PyPretokenCounts;
     #[pymodule_export]
     use super::encode::{PyBpeEncoder, PyEncodeStream};
     #[pymodule_export]
@@ -21,4 +27,8 @@ mod _core {
 
     #[pymodule_export]
     const GPT2_PATTERN: &str = crate::GPT2_PATTERN;
+    #[pymodule_export]
+    const CL100K_PATTERN: &str = crate::CL100K_PATTERN;
+    #[pymodule_export]
+    const O200K_PATTERN: &str = crate::O200K_PATTERN;
 }
