@@ -90,6 +90,19 @@ pub enum TrainError {
         /// What there are too many of.
         what: &'static str,
     },
+    /// A merge to begin with joins a token that is not known by then.
+    #[error(
+        "merge {merge} of those to begin with joins token id {token_id}, but there are only \
+         {known} tokens before it; give the merges in the order in which they were learned"
+    )]
+    UnknownToken {
+        /// Place of the merge in the list.
+        merge: usize,
+        /// The token.
+        token_id: u32,
+        /// The bytes and the merges before it.
+        known: usize,
+    },
     /// The threads could not be started.
     #[error("cannot start {num_threads} threads: {source}; ask for fewer (num_threads)")]
     Threads {

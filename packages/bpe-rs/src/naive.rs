@@ -1,7 +1,9 @@
 //! Training and encoding as the definitions say, for the tests to compare with.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crate::merge::{MergeOptions, TieBreak};
 use crate::pretokenize::pretokenize;
 
 type Token = Vec<u8>;
@@ -30,19 +32,36 @@ pub(crate) fn split<'a>(text: &'a str, special_tokens: &[&'a str]) -> Vec<(&'a s
     pieces
 }
 
+/// Pretokens as tokens, with their counts.
+type Words = BTreeMap<Vec<Token>, u64>;
+
 /// The merges of `texts`, counting all pairs anew for each of them.
 pub(crate) fn merges(texts: &[&str], special_tokens: &[&str], limit: usize) -> Vec<Merge> {
-    let mut words: BTreeMap<Vec<Token>, u64> = BTreeMap::new();
-    let segments = texts.iter().flat_map(|text| split(text, special_tokens));
-    for (text, _) in segments.filter(|(_, is_special)| !is_special) {
-        for pretoken in pretokenize(text) {
-            *words.entry(bytes(pretoken)).or_default() += 1;
+    let mut pretokens = Vec::new();
+    for (text, is_special) in texts.iter().flat_map(|text| split(text, special_tokens)) {
+        if !is_special {
+            pretokens.extend(pretokenize(text).map(|pretoken| (pretoken.as_bytes().to_vec(), 1)));
         }
     }
+    merges_of(&pretokens, &[], &MergeOptions::new(limit))
+}
+
+/// The merges of counted pretokens, beginning with those that are known.
+pub(crate) fn merges_of(
+    pretokens: &[(Vec<u8>, u64)],
+    first: &[Merge],
+    options: &MergeOptions,
+) -> Vec<Merge> {
+    let mut words = Words::new();
+    for (pretoken, count) in pretokens {
+        *words.entry(bytes(pretoken)).or_default() += count;
+    }
     let mut merges = Vec::new();
-    while merges.len() < limit
-        && let Some(pair) = most_frequent(&words)
-    {
+    while merges.len() < options.max_merges {
+        let given = first.get(merges.len()).cloned();
+        let Some(pair) = given.or_else(|| next(&words, &merges, options)) else {
+            break;
+        };
         let merged = words
             .into_iter()
             .map(|(word, count)| (merge_all(&word, &pair), count));
@@ -52,21 +71,52 @@ pub(crate) fn merges(texts: &[&str], special_tokens: &[&str], limit: usize) -> V
     merges
 }
 
-fn bytes(pretoken: &str) -> Vec<Token> {
-    pretoken.bytes().map(|byte| vec![byte]).collect()
+fn bytes(pretoken: &[u8]) -> Vec<Token> {
+    pretoken.iter().map(|&byte| vec![byte]).collect()
 }
 
-fn most_frequent(words: &BTreeMap<Vec<Token>, u64>) -> Option<Merge> {
+/// The most frequent pair that may be merged.
+fn next(words: &Words, merges: &[Merge], options: &MergeOptions) -> Option<Merge> {
     let mut pairs: BTreeMap<Merge, u64> = BTreeMap::new();
     for (word, count) in words {
         for pair in word.windows(2) {
             *pairs.entry((pair[0].clone(), pair[1].clone())).or_default() += count;
         }
     }
-    pairs
-        .into_iter()
-        .max_by_key(|(pair, count)| (*count, pair.clone()))
-        .map(|(pair, _)| pair)
+    pairs.retain(|(left, right), count| {
+        *count >= options.min_frequency
+            && left.len() + right.len() <= options.max_token_bytes.unwrap_or(usize::MAX)
+    });
+    let pairs = pairs.into_iter();
+    let pair = match options.tie_break {
+        TieBreak::Bytes => pairs.max_by_key(|(pair, count)| (*count, pair.clone())),
+        TieBreak::HuggingFace => {
+            let ids = hugging_face_ids(merges);
+            pairs.max_by_key(|((left, right), count)| (*count, Reverse((ids[left], ids[right]))))
+        }
+    };
+    pair.map(|(pair, _)| pair)
+}
+
+/// The alphabet sorted by what GPT-2 writes for a byte, then the merges in order.
+fn hugging_face_ids(merges: &[Merge]) -> BTreeMap<Token, usize> {
+    let is_printed = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let mut alphabet = Vec::new();
+    let mut others = 256..;
+    for byte in 0..=u8::MAX {
+        let code_point = if is_printed(byte) {
+            u32::from(byte)
+        } else {
+            others.next().unwrap()
+        };
+        alphabet.push((code_point, vec![byte]));
+    }
+    alphabet.sort();
+    let merged = merges
+        .iter()
+        .map(|(left, right)| [&left[..], right].concat());
+    let tokens = alphabet.into_iter().map(|(_, token)| token).chain(merged);
+    tokens.zip(0..).collect()
 }
 
 fn merge_all(word: &[Token], (left, right): &Merge) -> Vec<Token> {
@@ -85,7 +135,7 @@ fn merge_all(word: &[Token], (left, right): &Merge) -> Vec<Token> {
 
 /// The tokens of one pretoken: the lowest rank first, from the left.
 pub(crate) fn tokens(pretoken: &str, merges: &[Merge]) -> Vec<Token> {
-    let mut word = bytes(pretoken);
+    let mut word = bytes(pretoken.as_bytes());
     loop {
         let rank = |at: &usize| {
             merges

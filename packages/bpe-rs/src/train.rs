@@ -10,8 +10,7 @@ use rayon::iter::{ParallelBridge, ParallelIterator};
 use crate::count::PretokenCounts;
 use crate::error::{SpecialTokenError, TrainError};
 use crate::input::Blocks;
-use crate::merge::learn_merges;
-use crate::queue::Pair;
+use crate::merge::{MergeOptions, Pair, Words, learn_merges};
 use crate::special::SpecialTokens;
 use crate::watch::{Stage, Watch};
 
@@ -126,7 +125,17 @@ impl Trainer {
         if counts.is_empty() {
             return Err(TrainError::NoText);
         }
-        self.vocabulary(&learn_merges(counts, self.max_merges, &self.watch)?)
+        let mut words = Words::new();
+        for (pretoken, count) in counts.iter() {
+            words.push(pretoken, count)?;
+        }
+        drop(counts);
+        let options = MergeOptions::new(self.max_merges);
+        let learned = learn_merges(words, &[], &options, &self.watch)?;
+        if learned.was_interrupted {
+            return Err(TrainError::Interrupted);
+        }
+        self.vocabulary(&learned.merges)
     }
 
     /// Puts the special tokens before the bytes and the merged tokens, which moves all ids.
