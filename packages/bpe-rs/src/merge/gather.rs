@@ -1,6 +1,7 @@
 //! All pairs that are worth watching, found by going through all places.
 
 use super::pairs::{PairIndex, Pairs};
+use super::tally::{NOWHERE, Tally};
 use super::threshold::Threshold;
 use super::tokens::{SEPARATOR, Symbol, SymbolPair, Tokens};
 use super::words::{BLOCK, Run};
@@ -22,15 +23,6 @@ pub(super) struct Places<'a> {
     pub(super) few: usize,
 }
 
-/// What is counted of a pair.
-#[derive(Clone, Copy, Default)]
-struct Cell {
-    count: u64,
-    places: usize,
-    /// Where the next place is noted, if it is.
-    next: Option<usize>,
-}
-
 /// The pairs that bytes form, which an array can count.
 pub(super) fn byte_pairs(
     places: &Places,
@@ -39,7 +31,7 @@ pub(super) fn byte_pairs(
 ) -> Result<Pairs, TrainError> {
     let length = |_| 1;
     let cell_of = |(left, right)| Some(left as usize * BYTE_SYMBOLS + right as usize);
-    let mut cells = vec![Cell::default(); BYTE_SYMBOLS * BYTE_SYMBOLS];
+    let mut cells = vec![Tally::default(); BYTE_SYMBOLS * BYTE_SYMBOLS];
     places.count(&mut cells, length, cell_of)?;
     let total = cells
         .iter()
@@ -68,7 +60,7 @@ pub(super) fn token_pairs(
     places.for_each_pair(length, |pair, _, _| {
         if sketch.at_most(pair) >= threshold.count && frequent.find(pair).is_none() {
             frequent.add(pair, 0, 0, places.watch)?;
-            cells.push(Cell::default());
+            cells.push(Tally::default());
         }
         Ok(())
     })?;
@@ -83,7 +75,7 @@ pub(super) fn token_pairs(
 impl Places<'_> {
     fn count(
         &self,
-        cells: &mut [Cell],
+        cells: &mut [Tally],
         length: impl Fn(Symbol) -> u32,
         cell_of: impl Fn(SymbolPair) -> Option<usize>,
     ) -> Result<(), TrainError> {
@@ -101,15 +93,16 @@ impl Places<'_> {
     fn keep(
         &self,
         pairs: impl Iterator<Item = SymbolPair>,
-        cells: &mut [Cell],
+        cells: &mut [Tally],
         threshold: &Threshold,
     ) -> Result<Pairs, TrainError> {
         let mut kept = Pairs::new(self.few);
         for (pair, cell) in pairs.zip(cells) {
-            let &mut Cell { count, places, .. } = cell;
+            let Tally { count, places } = *cell;
             let bytes = self.tokens.length(pair.0) + self.tokens.length(pair.1);
+            cell.places = NOWHERE;
             if places > 0 && threshold.admits(pair, count, bytes) {
-                cell.next = Some(kept.add(pair, count, places, self.watch)?);
+                cell.places = kept.add(pair, count, places, self.watch)?;
             }
         }
         kept.plan_sweep();
@@ -119,16 +112,17 @@ impl Places<'_> {
     fn note(
         &self,
         mut pairs: Pairs,
-        cells: &mut [Cell],
+        cells: &mut [Tally],
         length: impl Fn(Symbol) -> u32,
         cell_of: impl Fn(SymbolPair) -> Option<usize>,
     ) -> Result<Pairs, TrainError> {
         let noted = pairs.places_mut();
         self.for_each_pair(length, |pair, place, _| {
-            let cell = cell_of(pair).and_then(|at| cells.get_mut(at));
-            if let Some(next) = cell.and_then(|cell| cell.next.as_mut()) {
-                noted[*next] = place;
-                *next += 1;
+            if let Some(cell) = cell_of(pair).and_then(|at| cells.get_mut(at))
+                && cell.places != NOWHERE
+            {
+                noted[cell.places] = place;
+                cell.places += 1;
             }
             Ok(())
         })?;

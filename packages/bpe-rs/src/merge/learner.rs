@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::gather::{Places, byte_pairs, token_pairs};
-use super::neighbours::{NOWHERE, Neighbour, Neighbours};
+use super::neighbours::Neighbours;
 use super::pairs::{PairIndex, Pairs};
 use super::queue::PairQueue;
+use super::tally::{NOWHERE, Tally};
 use super::threshold::Threshold;
 use super::tokens::{INSIDE, SEPARATOR, Symbol, SymbolPair, Tokens};
 use super::words::{BLOCK, Counts, Layout, Run};
@@ -220,11 +221,11 @@ impl<'a> Learner<'a> {
         after.places -= twins.places;
         let first = self.pairs.indices().end;
         for nth in self.before.met() {
-            let (before, Neighbour { count, places }) = self.before.nth(nth);
+            let (before, Tally { count, places }) = self.before.nth(nth);
             self.before.of(before).places = self.add((before, merged), count, places)?;
         }
         for nth in self.after.met() {
-            let (after, Neighbour { count, places }) = self.after.nth(nth);
+            let (after, Tally { count, places }) = self.after.nth(nth);
             self.after.of(after).places = self.add((merged, after), count, places)?;
         }
         Ok(first..self.pairs.indices().end)

@@ -5,6 +5,7 @@ mod learner;
 mod neighbours;
 mod pairs;
 mod queue;
+mod tally;
 mod threshold;
 mod tokens;
 mod words;
@@ -22,7 +23,7 @@ pub(crate) type Pair = (u32, u32);
 
 /// Which of equally frequent pairs is merged first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TieBreak {
+pub(crate) enum TieBreak {
     /// The one with the lexicographically greatest (left bytes, right bytes).
     #[default]
     Bytes,

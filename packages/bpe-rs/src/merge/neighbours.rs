@@ -2,25 +2,14 @@
 
 use std::ops::Range;
 
+use super::tally::Tally;
 use super::tokens::Symbol;
-
-/// In place of a place: it is not noted anywhere.
-pub(super) const NOWHERE: usize = usize::MAX;
-
-/// A token beside the places of a merge, on one side.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Neighbour {
-    /// How often it stands there.
-    pub(super) count: u64,
-    /// At how many places it does; once all are counted, where the next of them is noted.
-    pub(super) places: usize,
-}
 
 /// One counter a token, so that the table of pairs is asked once for each neighbour, not once for
 /// each place. All are zero between merges.
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
-    by_symbol: Vec<Neighbour>,
+    by_symbol: Vec<Tally>,
     /// Those that are not zero.
     met: Vec<Symbol>,
 }
@@ -28,8 +17,7 @@ pub(super) struct Neighbours {
 impl Neighbours {
     /// Makes room for one more symbol, the last.
     pub(super) fn grow(&mut self, symbol: Symbol) {
-        self.by_symbol
-            .resize(symbol as usize + 1, Neighbour::default());
+        self.by_symbol.resize(symbol as usize + 1, Tally::default());
     }
 
     #[inline]
@@ -43,7 +31,7 @@ impl Neighbours {
     }
 
     #[inline]
-    pub(super) fn of(&mut self, symbol: Symbol) -> &mut Neighbour {
+    pub(super) fn of(&mut self, symbol: Symbol) -> &mut Tally {
         &mut self.by_symbol[symbol as usize]
     }
 
@@ -53,14 +41,14 @@ impl Neighbours {
     }
 
     #[inline]
-    pub(super) fn nth(&self, nth: usize) -> (Symbol, Neighbour) {
+    pub(super) fn nth(&self, nth: usize) -> (Symbol, Tally) {
         let symbol = self.met[nth];
         (symbol, self.by_symbol[symbol as usize])
     }
 
     pub(super) fn clear(&mut self) {
         for symbol in self.met.drain(..) {
-            self.by_symbol[symbol as usize] = Neighbour::default();
+            self.by_symbol[symbol as usize] = Tally::default();
         }
     }
 }

@@ -102,17 +102,17 @@ impl PairQueue {
             let counts = indices.iter().map(|&index| pairs.count(index));
             greatest = counts.fold(greatest, u64::max);
         }
-        // All may have fallen below what this bucket is for; another one is first then.
-        if (self.count ^ greatest) >> first == 1 {
+        // All may have fallen below what this bucket is for; then another one comes first. And none
+        // below the threshold may set the count, for pairs not watched may have more.
+        if greatest >= threshold && (self.count ^ greatest) >> first == 1 {
             self.count = greatest;
         }
         for indices in bucket.chunks(BLOCK) {
             watch.check()?;
-            for &index in indices
-                .iter()
-                .filter(|&&index| pairs.count(index) >= threshold)
-            {
-                self.push(index, pairs, tokens);
+            for &index in indices {
+                if pairs.count(index) >= threshold {
+                    self.push(index, pairs, tokens);
+                }
             }
         }
         Ok(true)

@@ -15,8 +15,8 @@ fn pretokens() -> impl Strategy<Value = Pretokens> {
         prop::collection::vec(prop::sample::select(&ALPHABET[..letters]), 0..len)
     };
     // Long ones of two letters: runs, and more places of a pair than are looked at together.
-    let pretoken = prop_oneof![5 => bytes(6, 12), 1 => bytes(2, 300)];
-    prop::collection::vec((pretoken, 1..6_u64), 0..20)
+    let pretoken = prop_oneof![5 => bytes(6, 12), 1 => bytes(2, 200)];
+    prop::collection::vec((pretoken, 1..6_u64), 0..12)
 }
 
 fn options() -> impl Strategy<Value = MergeOptions> {
@@ -69,7 +69,7 @@ fn pair(left: u8, right: u8) -> Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn merges_are_those_of_the_definition(
