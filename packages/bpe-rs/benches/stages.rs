@@ -5,7 +5,9 @@
 
 use std::hint::black_box;
 
-use bpe_rs::{BpeEncoder, Trainer, Vocabulary, pretokenize};
+use bpe_rs::{
+    BpeEncoder, Counter, PretokenCounts, Trainer, Vocabulary, pretokenize, split_counters,
+};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const BYTES: usize = 4 << 20;
@@ -51,12 +53,14 @@ fn text() -> String {
     }
 }
 
-fn learn(text: &str, merges: usize) -> Vocabulary {
-    let trainer = Trainer::new(256 + merges, &[] as &[&str]).expect("there is room for the bytes");
-    trainer
-        .num_threads(1)
-        .train_texts(&[text])
-        .expect("there is text")
+fn trainer() -> Trainer {
+    let counter = Counter::new(&[] as &[&str]).expect("no special token is wrong");
+    Trainer::with_counter(VOCAB_SIZE, counter.num_threads(1))
+}
+
+fn count(text: &str) -> PretokenCounts {
+    let counts = trainer().counter().count_texts(&[text]);
+    counts.expect("any text can be counted")
 }
 
 fn encoder(learned: &Vocabulary) -> BpeEncoder {
@@ -72,7 +76,8 @@ fn encoder(learned: &Vocabulary) -> BpeEncoder {
 
 fn stages(criterion: &mut Criterion) {
     let text = text();
-    let learned = learn(&text, VOCAB_SIZE - 256);
+    let counts = count(&text);
+    let learned = trainer().train(&counts).expect("there is text");
     // Equal first, then fast: the tokens must be the text again.
     let ids = encoder(&learned).encode(&text);
     let decoded: Vec<&[u8]> = ids
@@ -85,14 +90,20 @@ fn stages(criterion: &mut Criterion) {
     group
         .sample_size(10)
         .throughput(Throughput::Bytes(text.len() as u64));
-    group.bench_function("split", |bencher| {
+    group.bench_function("split, as defined", |bencher| {
         bencher.iter(|| pretokenize(black_box(&text)).count())
     });
-    group.bench_function("split+count", |bencher| {
-        bencher.iter(|| learn(black_box(&text), 0))
+    for (instructions, split) in split_counters() {
+        assert_eq!(split(&text), pretokenize(&text).count());
+        group.bench_function(format!("split, {instructions}"), |bencher| {
+            bencher.iter(|| split(black_box(&text)));
+        });
+    }
+    group.bench_function("split and count", |bencher| {
+        bencher.iter(|| count(black_box(&text)))
     });
-    group.bench_function("split+count+merge", |bencher| {
-        bencher.iter(|| learn(black_box(&text), VOCAB_SIZE - 256));
+    group.bench_function("merge", |bencher| {
+        bencher.iter(|| trainer().train(black_box(&counts)));
     });
     group.bench_function("encode, cold cache", |bencher| {
         bencher.iter_with_setup(

@@ -297,6 +297,33 @@ pub enum TrainError {
         /// The bytes and the merges before it.
         known: usize,
     },
+    /// A merge to begin with does not go with those before it.
+    #[error(
+        "initial_merges[{merge}] joins b\"{}\" and b\"{}\", {reason}; give the merges of one \
+         training, in the order in which they were learned",
+        left.escape_ascii(), right.escape_ascii()
+    )]
+    InitialMerge {
+        /// Place of the merge in the list.
+        merge: usize,
+        /// Left side.
+        left: Vec<u8>,
+        /// Right side.
+        right: Vec<u8>,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// More merges to begin with than there may be in the end.
+    #[error(
+        "initial_merges holds {given} merges, but vocab_size leaves room for {room}; raise it, or \
+         give only the first of them"
+    )]
+    TooManyInitialMerges {
+        /// How many there are.
+        given: usize,
+        /// How many there may be.
+        room: usize,
+    },
     /// The threads could not be started.
     #[error("cannot start {num_threads} threads: {source}; ask for fewer (num_threads)")]
     Threads {

@@ -30,7 +30,7 @@
 //! | a text to the segments between its special tokens | `special.rs` |
 //! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs` |
 //! | pretokens to counts, on all threads | `count.rs`, `train.rs` |
-//! | counts to merges | `merge/` |
+//! | counts to merges | `merge.rs`, `queue.rs` |
 //! | a pretoken to ids, and the ids remembered | `word.rs`, `cache.rs` |
 //! | a text to ids, whole or in parts | `encode.rs`, `stream.rs` |
 //!
@@ -49,6 +49,7 @@ mod pattern;
 mod pretokenize;
 #[cfg(feature = "python")]
 mod py;
+mod scan;
 mod special;
 mod stream;
 mod train;

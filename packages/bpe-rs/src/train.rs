@@ -7,11 +7,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use crate::count::PretokenCounts;
-use crate::error::{SpecialTokenError, TrainError};
-use crate::input::Blocks;
-use crate::merge::{MergeOptions, Pair, Words, learn_merges};
-use crate::special::SpecialTokens;
-use crate::watch::{Stage, Watch};
+use crate::counter::Counter;
+use crate::error::TrainError;
+use crate::merge::{MergeOptions, Pair, TieBreak, Words, learn_merges};
+use crate::watch::Watch;
 
 /// The single bytes, with which merging starts.
 const BYTES: usize = 256;
@@ -216,17 +215,38 @@ impl Trainer {
         if is_empty {
             return Err(TrainError::NoText);
         }
-        let mut words = Words::new();
-        for (pretoken, count) in counts.iter() {
-            words.push(pretoken, count)?;
+        let alphabet = (0..=u8::MAX).filter(|&byte| occurs[usize::from(byte)]);
+        Ok((words, alphabet.collect()))
+    }
+
+    /// The merges to start from, with bytes and earlier merges for their sides.
+    fn number_initial_merges(&self, room: usize) -> Result<Vec<Pair>, TrainError> {
+        let given = self.initial_merges.len();
+        if given > room {
+            return Err(TrainError::TooManyInitialMerges { given, room });
         }
-        drop(counts);
-        let options = MergeOptions::new(self.max_merges);
-        let learned = learn_merges(words, &[], &options, &self.watch)?;
-        if learned.was_interrupted {
-            return Err(TrainError::Interrupted);
-        }
-        self.vocabulary(&learned.merges)
+        let mut ids: HashMap<Vec<u8>, u32> = (0..=u8::MAX)
+            .map(|byte| (vec![byte], u32::from(byte)))
+            .collect();
+        let number = |(rank, (left, right)): (usize, &Merge)| {
+            let pair = (ids.get(left).copied(), ids.get(right).copied());
+            let both = [&left[..], right].concat();
+            let is_new = ids.insert(both, (BYTES + rank) as u32).is_none();
+            match pair {
+                (Some(left), Some(right)) if is_new => Ok((left, right)),
+                _ => Err(TrainError::InitialMerge {
+                    merge: rank,
+                    left: left.clone(),
+                    right: right.clone(),
+                    reason: if is_new {
+                        "of which no merge before it makes one"
+                    } else {
+                        "which makes a token that is there already"
+                    },
+                }),
+            }
+        };
+        self.initial_merges.iter().enumerate().map(number).collect()
     }
 
     /// Puts the special tokens before the bytes and the merged tokens, which moves all ids.

@@ -10,7 +10,10 @@ use crate::error::TrainError;
 pub(crate) enum Text<'a> {
     Str(Cow<'a, str>),
     /// To be checked: it must be UTF-8.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for texts that Python gives"))]
+    #[cfg_attr(
+        not(any(test, feature = "python")),
+        expect(dead_code, reason = "Python gives bytes")
+    )]
     Bytes(Cow<'a, [u8]>),
 }
 

@@ -23,13 +23,12 @@ pub(crate) type Pair = (u32, u32);
 
 /// Which of equally frequent pairs is merged first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum TieBreak {
+pub enum TieBreak {
     /// The one with the lexicographically greatest (left bytes, right bytes).
     #[default]
     Bytes,
     /// The one with the smallest (left id, right id), where bytes have the ids that a byte-level
     /// tokenizer of Hugging Face gives them.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the trainer will offer it"))]
     HuggingFace,
 }
 
