@@ -21,7 +21,7 @@ use crate::error::TrainError;
 use hash::Seeds;
 use long::LongPretokens;
 use prefetch::prefetch;
-use slot::{Held, Key, MAX_SHORT, Slot, long_key, short_key};
+use slot::{Key, MAX_SHORT, NO_NUMBER, Slot, long_key, long_parts, short_key};
 
 /// 24 kB: a small corpus should not pay for a large one.
 const MIN_SLOTS: usize = 1 << 10;
@@ -73,13 +73,8 @@ impl PretokenTable {
 
     /// Each distinct pretoken and its count, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.slots.iter().filter_map(|slot| {
-            let pretoken = match slot.held()? {
-                Held::Short(pretoken) => pretoken,
-                Held::Long { number, .. } => self.long.get(number),
-            };
-            Some((pretoken, slot.count))
-        })
+        let taken = self.slots.iter().filter(|slot| !slot.is_vacant());
+        taken.map(|slot| (self.pretoken(slot), slot.count))
     }
 
     /// Counts each pretoken of a batch once; the first begins at `start`, each other where the one
@@ -97,22 +92,12 @@ impl PretokenTable {
         let mut ahead = [(0, 0); AHEAD];
         for ends in ends.chunks(AHEAD) {
             self.make_room(ends.len());
-            let mut waiting = ahead.iter_mut();
-            for &end in ends {
-                let length = end - start;
-                if length > MAX_SHORT {
-                    self.add_wanted(self.wanted(&text[start..end]), 1)?;
-                } else if let Some(place) = waiting.next() {
-                    let key = short_key(text, start, length);
-                    let home = self.home(self.seeds.hash_key(key));
-                    prefetch(&self.slots[home]);
-                    *place = (key, home);
+            self.look_ahead(text, start, ends, &mut ahead);
+            for (&(key, home), &end) in ahead.iter().zip(ends) {
+                if !self.slots[home].count_one(key) {
+                    self.add_from(home, key, &text[start..end], 1)?;
                 }
                 start = end;
-            }
-            let short = AHEAD - waiting.len();
-            for &(key, home) in &ahead[..short] {
-                self.add_short(key, home, 1)?;
             }
         }
         Ok(())
@@ -125,7 +110,8 @@ impl PretokenTable {
     /// [`TrainError::CountOverflow`], and nothing has changed.
     pub(crate) fn add(&mut self, pretoken: &[u8], count: u64) -> Result<(), TrainError> {
         self.make_room(1);
-        self.add_wanted(self.wanted(pretoken), count)
+        let (key, home) = self.key_and_home(pretoken, 0, pretoken.len());
+        self.add_from(home, key, pretoken, count)
     }
 
     /// The sum of both.
@@ -139,44 +125,110 @@ impl PretokenTable {
         }
         // Counted, not guessed: parts of a corpus share most of their pretokens, and room for the
         // sum of both lengths would be twice what is needed.
-        let is_new = |(wanted, _): &(Wanted, u64)| self.slots[self.search(*wanted)].is_vacant();
-        self.make_room(other.all_wanted().filter(is_new).count());
-        other
-            .all_wanted()
-            .try_for_each(|(wanted, count)| self.add_wanted(wanted, count))
+        let taken = || other.slots.iter().filter(|slot| !slot.is_vacant());
+        let is_new = |slot: &&Slot| self.slots[self.search(slot, &other)].is_vacant();
+        self.make_room(taken().filter(is_new).count());
+        for slot in taken() {
+            let (key, pretoken) = (slot.key(), other.pretoken(slot));
+            let home = self.home(self.hash(key));
+            self.add_from(home, key, pretoken, slot.count)?;
+        }
+        Ok(())
     }
 
-    /// What a pretoken is searched by.
-    fn wanted<'a>(&self, pretoken: &'a [u8]) -> Wanted<'a> {
-        if pretoken.len() > MAX_SHORT {
-            Wanted::Long(self.seeds.hash_long(pretoken), pretoken)
-        } else {
-            Wanted::Short(short_key(pretoken, 0, pretoken.len()))
+    /// The pretoken that a taken slot of this table stands for.
+    fn pretoken<'a>(&'a self, slot: &'a Slot) -> &'a [u8] {
+        match long_parts(slot.key()) {
+            Some((_, number)) => self.long.get(number),
+            None => slot.short(),
         }
     }
 
-    /// All pretokens, in the order of their homes but for the few that were displaced.
-    fn all_wanted(&self) -> impl Iterator<Item = (Wanted<'_>, u64)> {
-        self.slots.iter().filter_map(|slot| {
-            let wanted = match slot.held()? {
-                Held::Short(_) => Wanted::Short(slot.key()),
-                Held::Long { hash, number } => Wanted::Long(hash, self.long.get(number)),
-            };
-            Some((wanted, slot.count))
-        })
+    /// Finds the homes of a chunk of pretokens, and asks for them.
+    fn look_ahead(
+        &self,
+        text: &[u8],
+        mut start: usize,
+        ends: &[usize],
+        ahead: &mut [(Key, usize); AHEAD],
+    ) {
+        for (place, &end) in ahead.iter_mut().zip(ends) {
+            *place = self.key_and_home(text, start, end);
+            prefetch(&self.slots[place.1]);
+            start = end;
+        }
     }
 
-    /// Where the pretoken is, or the vacant slot where it belongs.
-    fn search(&self, wanted: Wanted<'_>) -> usize {
-        match wanted {
-            Wanted::Short(key) => {
-                let home = self.home(self.seeds.hash_key(key));
-                self.search_from(home, |slot| slot.key() == key)
+    /// What the pretoken `text[start..end]` is searched by, and where. A long one has no number yet.
+    #[inline(always)]
+    fn key_and_home(&self, text: &[u8], start: usize, end: usize) -> (Key, usize) {
+        let length = end - start;
+        if length > MAX_SHORT {
+            let hash = self.seeds.hash_long(&text[start..end]);
+            return (long_key(hash, NO_NUMBER), self.home(hash));
+        }
+        let key = short_key(text, start, length);
+        (key, self.home(self.seeds.hash_key(key)))
+    }
+
+    /// Adds to the pretoken with this key and home. Needs room for one.
+    #[inline(never)]
+    fn add_from(
+        &mut self,
+        home: usize,
+        key: Key,
+        pretoken: &[u8],
+        count: u64,
+    ) -> Result<(), TrainError> {
+        match long_parts(key) {
+            Some((hash, _)) => self.add_long(home, hash, pretoken, count),
+            None => self.add_short(home, key, count),
+        }
+    }
+
+    #[inline(always)]
+    fn add_short(&mut self, home: usize, key: Key, count: u64) -> Result<(), TrainError> {
+        let at = self.search_from(home, |slot| slot.key() == key);
+        if self.slots[at].is_vacant() {
+            self.put(at, key, count);
+            Ok(())
+        } else {
+            self.raise(at, home, count)
+        }
+    }
+
+    fn add_long(
+        &mut self,
+        home: usize,
+        hash: u64,
+        pretoken: &[u8],
+        count: u64,
+    ) -> Result<(), TrainError> {
+        let at = self.search_from(home, |slot| self.is_long(slot, hash, pretoken));
+        if self.slots[at].is_vacant() {
+            let key = long_key(hash, self.long.push(pretoken));
+            self.put(at, key, count);
+            Ok(())
+        } else {
+            self.raise(at, home, count)
+        }
+    }
+
+    fn is_long(&self, slot: &Slot, hash: u64, pretoken: &[u8]) -> bool {
+        long_parts(slot.key())
+            .is_some_and(|(other, number)| other == hash && self.long.get(number) == pretoken)
+    }
+
+    /// Where the pretoken of another table's slot is, or the vacant slot where it belongs.
+    fn search(&self, slot: &Slot, other: &Self) -> usize {
+        let key = slot.key();
+        let home = self.home(self.hash(key));
+        match long_parts(key) {
+            Some((hash, number)) => {
+                let pretoken = other.long.get(number);
+                self.search_from(home, |slot| self.is_long(slot, hash, pretoken))
             }
-            Wanted::Long(hash, pretoken) => self.search_from(self.home(hash), |slot| {
-                matches!(slot.held(), Some(Held::Long { hash: other, number })
-                    if other == hash && self.long.get(number) == pretoken)
-            }),
+            None => self.search_from(home, |slot| slot.key() == key),
         }
     }
 
@@ -189,34 +241,6 @@ impl PretokenTable {
             at = (at + 1) & last;
         }
         at
-    }
-
-    /// Needs room for one.
-    fn add_wanted(&mut self, wanted: Wanted<'_>, count: u64) -> Result<(), TrainError> {
-        match wanted {
-            Wanted::Short(key) => self.add_short(key, self.home(self.seeds.hash_key(key)), count),
-            Wanted::Long(hash, pretoken) => {
-                let at = self.search(wanted);
-                if self.slots[at].is_vacant() {
-                    let number = self.long.push(pretoken);
-                    self.put(at, long_key(hash, number), count);
-                    Ok(())
-                } else {
-                    self.raise(at, self.home(hash), count)
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn add_short(&mut self, key: Key, home: usize, count: u64) -> Result<(), TrainError> {
-        let at = self.search_from(home, |slot| slot.key() == key);
-        if self.slots[at].is_vacant() {
-            self.put(at, key, count);
-            Ok(())
-        } else {
-            self.raise(at, home, count)
-        }
     }
 
     fn put(&mut self, at: usize, key: Key, count: u64) {
@@ -239,6 +263,14 @@ impl PretokenTable {
         Ok(())
     }
 
+    /// The hash of the pretoken with this key.
+    fn hash(&self, key: Key) -> u64 {
+        match long_parts(key) {
+            Some((hash, _)) => hash,
+            None => self.seeds.hash_key(key),
+        }
+    }
+
     /// Where the search for a hash begins.
     #[inline(always)]
     fn home(&self, hash: u64) -> usize {
@@ -258,24 +290,11 @@ impl PretokenTable {
     #[cold]
     fn grow(&mut self, slots: usize) {
         let old = std::mem::replace(&mut self.slots, vec![Slot::VACANT; slots]);
-        for slot in old {
-            let hash = match slot.held() {
-                None => continue,
-                Some(Held::Short(_)) => self.seeds.hash_key(slot.key()),
-                Some(Held::Long { hash, .. }) => hash,
-            };
-            let vacant = self.search_from(self.home(hash), |_| false);
+        for slot in old.into_iter().filter(|slot| !slot.is_vacant()) {
+            let vacant = self.search_from(self.home(self.hash(slot.key())), |_| false);
             self.slots[vacant] = slot;
         }
     }
-}
-
-/// A pretoken as it is searched for.
-#[derive(Clone, Copy)]
-enum Wanted<'a> {
-    Short(Key),
-    /// With its hash.
-    Long(u64, &'a [u8]),
 }
 
 #[cfg(test)]
@@ -321,14 +340,16 @@ mod tests {
         assert_eq!(seen.len(), table.len(), "no pretoken stands twice");
         assert_eq!(table.is_empty(), seen.is_empty());
         assert!(table.len() < table.slots.len() && table.slots.len().is_power_of_two());
-        for pretoken in seen.keys() {
-            let at = table.search(table.wanted(pretoken));
-            assert_eq!(
-                table.slots[at].count, seen[pretoken],
-                "every pretoken is found"
-            );
+        for (slot, home) in table.slots.iter().map(|slot| (slot, home(table, slot))) {
+            let way = (0..).map(|step| &table.slots[(home + step) % table.slots.len()]);
+            let mut way = way.take_while(|slot| !slot.is_vacant());
+            assert!(slot.is_vacant() || way.any(|met| std::ptr::eq(met, slot)));
         }
         seen
+    }
+
+    fn home(table: &PretokenTable, slot: &Slot) -> usize {
+        table.home(table.hash(slot.key()))
     }
 
     /// Prefixes of each other with and without zeros behind, short and long and at the limit.
@@ -400,11 +421,8 @@ mod tests {
             table.add(number.as_bytes(), count).unwrap();
         }
         for number in &numbers {
-            let Wanted::Short(key) = table.wanted(number.as_bytes()) else {
-                panic!("{number} is short");
-            };
-            let home = table.home(table.seeds.hash_key(key));
-            let here = table.slots[table.search(Wanted::Short(key))].count;
+            let (key, home) = table.key_and_home(number.as_bytes(), 0, number.len());
+            let here = table.slots[table.search_from(home, |slot| slot.key() == key)].count;
             table.add(number.as_bytes(), 4000).unwrap();
             assert!(table.slots[home].count >= here + 4000);
         }

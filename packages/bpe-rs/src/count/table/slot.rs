@@ -13,6 +13,7 @@ const LONG: u8 = u8::MAX;
 const KEY_BYTES: usize = 16;
 const KIND_SHIFT: u32 = 120;
 const NUMBER_SHIFT: u32 = 64;
+const NUMBER_BITS: u32 = KIND_SHIFT - NUMBER_SHIFT;
 
 /// What the first 16 bytes of a slot say, in little-endian order.
 pub(super) type Key = u128;
@@ -32,10 +33,12 @@ const MASKS: [Key; KEY_BYTES] = {
 #[inline(always)]
 pub(super) fn short_key(text: &[u8], start: usize, length: usize) -> Key {
     debug_assert!(length <= MAX_SHORT && start + length <= text.len());
-    let ahead = text.get(start..).unwrap_or_default();
-    let bytes = match ahead.first_chunk() {
+    let bytes = match text
+        .get(start..start + KEY_BYTES)
+        .and_then(<[u8]>::first_chunk)
+    {
         Some(chunk) => Key::from_le_bytes(*chunk),
-        None => last_bytes(ahead),
+        None => last_bytes(text.get(start..).unwrap_or_default()),
     };
     bytes & MASKS[length % KEY_BYTES] | (length as Key + 1) << KIND_SHIFT
 }
@@ -50,9 +53,20 @@ fn last_bytes(bytes: &[u8]) -> Key {
     Key::from_le_bytes(padded)
 }
 
+/// The number of a long pretoken that has none yet: this key is in no slot.
+pub(super) const NO_NUMBER: usize = (1 << NUMBER_BITS) - 1;
+
 /// The key of the long pretoken with this hash and number.
+#[inline]
 pub(super) fn long_key(hash: u64, number: usize) -> Key {
     Key::from(hash) | (number as Key) << NUMBER_SHIFT | Key::from(LONG) << KIND_SHIFT
+}
+
+/// Hash and number of a long pretoken; `None` for the key of a short one.
+#[inline(always)]
+pub(super) fn long_parts(key: Key) -> Option<(u64, usize)> {
+    let number = (key >> NUMBER_SHIFT) as usize & NO_NUMBER;
+    ((key >> KIND_SHIFT) as u8 == LONG).then_some((key as u64, number))
 }
 
 /// A place of the table. The key is kept as bytes, so that a short pretoken can be lent from it.
@@ -60,15 +74,6 @@ pub(super) fn long_key(hash: u64, number: usize) -> Key {
 pub(super) struct Slot {
     key: [u8; KEY_BYTES],
     pub(super) count: u64,
-}
-
-/// What a taken slot holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Held<'a> {
-    /// The pretoken.
-    Short(&'a [u8]),
-    /// Its hash and its number.
-    Long { hash: u64, number: usize },
 }
 
 impl Slot {
@@ -87,25 +92,27 @@ impl Slot {
         Key::from_le_bytes(self.key)
     }
 
+    /// Adds one, if this is the slot of that key and there is room in its count.
+    #[inline(always)]
+    pub(super) fn count_one(&mut self, key: Key) -> bool {
+        match self.count.checked_add(1) {
+            Some(sum) if self.key() == key => {
+                self.count = sum;
+                true
+            }
+            _ => false,
+        }
+    }
+
     #[inline(always)]
     pub(super) fn is_vacant(&self) -> bool {
         self.key[KEY_BYTES - 1] == 0
     }
 
-    /// The pretoken or where it is; `None` in a vacant slot.
-    #[inline]
-    pub(super) fn held(&self) -> Option<Held<'_>> {
-        let key = self.key();
-        match self.key[KEY_BYTES - 1] {
-            LONG => Some(Held::Long {
-                hash: key as u64,
-                number: (key << 8 >> (NUMBER_SHIFT + 8)) as usize,
-            }),
-            kind => {
-                let length = usize::from(kind).checked_sub(1)?;
-                self.key.get(..length).map(Held::Short)
-            }
-        }
+    /// The short pretoken that is here.
+    pub(super) fn short(&self) -> &[u8] {
+        let length = usize::from(self.key[KEY_BYTES - 1]).saturating_sub(1);
+        &self.key[..length.min(MAX_SHORT)]
     }
 }
 
@@ -122,7 +129,8 @@ mod tests {
                 let alone: Box<[u8]> = text[start..end].into();
                 assert_eq!(here, short_key(&alone, 0, alone.len()));
                 let slot = Slot::new(here, 7);
-                assert_eq!(slot.held(), Some(Held::Short(&alone)));
+                assert_eq!(slot.short(), &*alone);
+                assert_eq!(long_parts(here), None);
                 assert!(!slot.is_vacant());
             }
         }
@@ -141,15 +149,10 @@ mod tests {
     fn a_long_key_gives_back_hash_and_number() {
         for hash in [0, 1, u64::MAX] {
             for number in [0, 1, (1 << 56) - 1] {
-                let slot = Slot::new(long_key(hash, number), 1);
-                assert_eq!(slot.held(), Some(Held::Long { hash, number }));
+                let key = long_key(hash, number);
+                assert_eq!(long_parts(key), Some((hash, number)));
+                assert!(!Slot::new(key, 1).is_vacant());
             }
         }
-    }
-
-    #[test]
-    fn a_vacant_slot_holds_nothing() {
-        assert!(Slot::VACANT.is_vacant());
-        assert_eq!(Slot::VACANT.held(), None);
     }
 }
