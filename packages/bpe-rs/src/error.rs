@@ -126,8 +126,8 @@ pub enum TrainError {
     },
     /// Counts of texts cut at other special tokens.
     #[error(
-        "counts can be added only if the special tokens of both are the same, but they were \
-         {ours:?} and {theirs:?}; count one of the texts again"
+        "special tokens must be the same everywhere, but were {ours:?} here and {theirs:?} there; \
+         give the same, or count one of the texts again"
     )]
     OtherSpecialTokens {
         /// The special tokens of the counts added to.

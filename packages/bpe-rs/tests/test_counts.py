@@ -141,7 +141,7 @@ def test_an_error_of_the_iterable_is_raised_and_changes_nothing():
 
 def test_counts_cut_otherwise_do_not_merge():
     for other in [PretokenCounts(["<|other|>"]), PretokenCounts(SPECIAL, pattern=r"\w+|\W+")]:
-        with pytest.raises(ValueError, match="only if"):
+        with pytest.raises(ValueError, match="must be the same|only if"):
             counts_of("a").merge(other)
 
 
@@ -152,7 +152,7 @@ def test_counts_merged_with_themselves_are_doubled():
 
 
 def test_other_special_tokens_than_those_of_the_counts_are_refused():
-    with pytest.raises(ValueError, match="special_tokens"):
+    with pytest.raises(ValueError, match="special tokens"):
         train_bpe(counts_of("some text"), 300, ["<|other|>"])
 
 
@@ -167,7 +167,7 @@ def test_options_of_counting_do_not_go_with_counts(option: dict[str, object]):
 
 def test_a_long_pretoken_is_cut_with_a_warning(tmp_path: Path):
     counts = PretokenCounts(max_pretoken_bytes=5)
-    with pytest.warns(UserWarning, match=r"^1 pretoken.*longer than 5 bytes"):
+    with pytest.warns(UserWarning, match=r"^2 pretokens were longer than 5 bytes"):
         counts.update("aaaaaaa éééé b")
     assert dict(counts) == {b"aaaaa": 1, b"aa": 1, " éé".encode(): 1, "éé".encode(): 1, b" b": 1}
 
