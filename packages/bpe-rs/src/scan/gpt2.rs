@@ -14,7 +14,8 @@
 
 use super::Simd;
 use super::classify::{
-    BLOCK, ByteSets, Classes, Kernel, Masks, Scan, Window, classify, lead_sets, window_at,
+    BLOCK, BasicPlane, ByteSets, Classes, Kernel, Masks, Scan, Window, classify, lead_sets,
+    window_at,
 };
 use super::ends::Ends;
 use crate::pretokenize::{Class, contraction_length};
@@ -50,6 +51,17 @@ static ASCII: ByteSets<COUNT> = {
     ByteSets::new(&members)
 };
 
+static BASIC_PLANE: BasicPlane<COUNT> = {
+    let mut members = [[0; unicode_tables::BLOCK]; CLASSES.len()];
+    let mut at = 0;
+    while at < unicode_tables::BLOCK * CLASSES.len() {
+        let (row, column) = (at / unicode_tables::BLOCK, at % unicode_tables::BLOCK);
+        members[row][column] = bits_of(CLASSES[row][column]);
+        at += 1;
+    }
+    BasicPlane::new(&ROW_OF, &members)
+};
+
 /// Latin with marks, Cyrillic, Arabic (U+0680), Chinese characters, Korean syllables.
 static LETTER_LEADS: ByteSets<2> =
     lead_sets(b"\xC4\xC5\xC6\xC7\xC8\xC9\xCA\xD0\xD1\xDA\xE5\xE6\xE7\xE8\xE9\xEB\xEC");
@@ -61,14 +73,14 @@ impl Classes<COUNT> for Gpt2 {
     const UNIFORM: u8 = bits_of(Class::Letter);
     const UNIFORM_LEADS: &'static ByteSets<2> = &LETTER_LEADS;
 
+    const BASIC_PLANE: &'static BasicPlane<COUNT> = &BASIC_PLANE;
+    const WIDE: usize = 2;
+
     #[inline(always)]
-    fn of(code_point: u32) -> u8 {
-        let code_point = code_point as usize;
-        let row = ROW_OF
-            .get(code_point / unicode_tables::BLOCK)
-            .copied()
-            .unwrap_or(0);
-        bits_of(CLASSES[usize::from(row)][code_point % unicode_tables::BLOCK])
+    fn beyond_basic_plane(code_point: usize) -> u8 {
+        let row = ROW_OF.get(code_point / unicode_tables::BLOCK);
+        let row = row.map_or(0, |row| usize::from(*row));
+        bits_of(CLASSES[row][code_point % unicode_tables::BLOCK])
     }
 }
 
