@@ -28,7 +28,7 @@
 //! | --- | --- |
 //! | files to blocks, cut where nothing can cross | `input.rs` |
 //! | a text to the segments between its special tokens | `special.rs` |
-//! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs` |
+//! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs`; 64 bytes at once: `scan/` |
 //! | pretokens to counts, on all threads | `count.rs`, `train.rs` |
 //! | counts to merges | `merge.rs`, `queue.rs` |
 //! | a pretoken to ids, and the ids remembered | `word.rs`, `cache.rs` |

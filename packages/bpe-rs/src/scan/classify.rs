@@ -5,8 +5,7 @@
 //! their characters is decoded, looked up in the Unicode tables, and sets a bit at its first byte;
 //! then all masks spread at once from first bytes over continuation bytes.
 
-/// Bytes classified at once: one bit each of a `u64`.
-pub(super) const BLOCK: usize = 64;
+use super::kernel::{BLOCK, ByteSets, Kernel};
 
 /// Bytes of a character after its first.
 const MAX_CONTINUATION: usize = 3;
@@ -69,34 +68,6 @@ impl<const N: usize> Masks<N> {
     }
 }
 
-/// `N` sets of bytes below 0x80, in the forms that the ways of looking up need.
-pub(super) struct ByteSets<const N: usize> {
-    /// Bit `h` of entry `l` of set `n`: whether it holds byte `16 h + l`.
-    pub(super) nibbles: [[u8; 16]; N],
-    /// Bit `8 n` of entry `b`: whether set `n` holds byte `b`.
-    pub(super) spread: [u64; 256],
-}
-
-impl<const N: usize> ByteSets<N> {
-    /// The sets where bit `n` of `members[b]` says whether set `n` holds byte `b`.
-    pub(super) const fn new(members: &[u8; 128]) -> Self {
-        assert!(N <= 8, "a byte of `members` has 8 bits");
-        let (mut nibbles, mut spread) = ([[0; 16]; N], [0; 256]);
-        let mut byte = 0;
-        while byte < 128 {
-            let mut set = 0;
-            while set < N {
-                let bit = members[byte] >> set & 1;
-                nibbles[set][byte % 16] |= bit << (byte / 16);
-                spread[byte] |= (bit as u64) << (8 * set);
-                set += 1;
-            }
-            byte += 1;
-        }
-        Self { nibbles, spread }
-    }
-}
-
 /// The classes of the characters below U+10000, which have up to three bytes: bit `c % 64` of entry
 /// `n` of row `c / 64` says whether character `c` is in class `n`.
 pub(super) struct BasicPlane<const N: usize>([[u64; N]; 0x10000 / 64]);
@@ -123,41 +94,6 @@ impl<const N: usize> BasicPlane<N> {
         }
         Self(plane)
     }
-}
-
-/// What a kind of processor does for 64 bytes, or their bits, at once.
-pub(super) trait Kernel: Copy {
-    /// The bytes at 0x80 and above.
-    fn high(self, block: &[u8; BLOCK]) -> u64;
-
-    /// The bytes that, with `flip` by exclusive or, are in each of `sets`.
-    fn sets<const N: usize>(self, block: &[u8; BLOCK], flip: u8, sets: &ByteSets<N>) -> [u64; N];
-
-    /// Writes `base + i` for each bit `i` of `mask` to the front of `places`; what is written behind
-    /// them means nothing.
-    #[inline(always)]
-    fn places(self, mut mask: u64, base: usize, places: &mut [usize; BLOCK]) {
-        // Sixteen at once, needed or not: a loop's end can't be foreseen, and costs more.
-        for sixteen in places.chunks_exact_mut(16) {
-            for place in sixteen {
-                *place = base + mask.trailing_zeros() as usize;
-                mask &= mask.wrapping_sub(1);
-            }
-            if mask == 0 {
-                break;
-            }
-        }
-    }
-}
-
-/// What to do with a way to look up, compiled for each of them.
-///
-/// Implementations are `#[inline(always)]`, and so is what they call in their loops: only what is
-/// inlined into code for a kind of processor may use its instructions.
-pub(super) trait Scan {
-    type Output;
-
-    fn scan(self, kernel: impl Kernel) -> Self::Output;
 }
 
 /// Set 0: continuation bytes, set 1: `uniform`; both with bit 7 flipped.

@@ -4,24 +4,27 @@
 //! here give the same pretokens at the speed of memory.
 
 mod classify;
-#[cfg(target_arch = "aarch64")]
-mod classify_neon;
-mod classify_portable;
-#[cfg(target_arch = "x86_64")]
-mod classify_x86;
 mod ends;
 mod gpt2;
+#[cfg(test)]
+mod gpt2_tests;
+mod kernel;
+#[cfg(target_arch = "aarch64")]
+mod kernel_neon;
+mod kernel_portable;
+#[cfg(target_arch = "x86_64")]
+mod kernel_x86;
 
 use std::convert::Infallible;
 
-use classify::Scan;
-#[cfg(target_arch = "aarch64")]
-use classify_neon::Neon;
-use classify_portable::Portable;
-#[cfg(target_arch = "x86_64")]
-use classify_x86::{Avx2, Avx512};
 #[expect(unused_imports, reason = "the counting side will use it")]
 pub(crate) use gpt2::gpt2_ends;
+use kernel::Scan;
+#[cfg(target_arch = "aarch64")]
+use kernel_neon::Neon;
+use kernel_portable::Portable;
+#[cfg(target_arch = "x86_64")]
+use kernel_x86::{Avx2, Avx512};
 
 /// The kinds of instructions that classify a block, fastest first. One that this processor does
 /// not have can't be made.
