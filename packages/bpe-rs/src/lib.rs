@@ -26,15 +26,15 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | files to blocks, cut where nothing can cross | `input/` |
+//! | files and texts to blocks, cut where nothing can cross | `input/` |
 //! | a text to the segments between its special tokens | `special.rs` |
-//! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs` |
-//! | pretokens to counts, on all threads | `count.rs`, `train.rs` |
-//! | counts to merges | `merge.rs`, `queue.rs` |
+//! | a segment to pretokens | as defined: `pretokenize.rs`; fast: `pattern.rs`, `scan/` |
+//! | pretokens to counts, on all threads; counts to files | `counter.rs`, `count/` |
+//! | counts to merges, merges to a vocabulary | `merge/`, `train.rs` |
 //! | a pretoken to ids, and the ids remembered | `word.rs`, `cache.rs` |
 //! | a text to ids, whole or in parts | `encode.rs`, `stream.rs` |
 //!
-//! With the feature `python`, `py.rs` makes the extension module `bpe_rs._core` of it.
+//! With the feature `python`, `py/` makes the extension module `bpe_rs._core` of it.
 
 mod cache;
 mod count;

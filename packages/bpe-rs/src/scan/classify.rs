@@ -5,8 +5,7 @@
 //! their characters is decoded, looked up in the Unicode tables, and sets a bit at its first byte;
 //! then all masks spread at once from first bytes over continuation bytes.
 
-/// Bytes classified at once: one bit each of a `u64`.
-pub(super) const BLOCK: usize = 64;
+use super::kernel::{BLOCK, ByteSets, Kernel};
 
 /// Bytes of a character after its first.
 const MAX_CONTINUATION: usize = 3;
@@ -42,8 +41,14 @@ pub(super) trait Classes<const N: usize> {
     /// First bytes of characters that need no look-up, where the processor finds many at once.
     const UNIFORM_LEADS: &'static ByteSets<2>;
 
-    /// The classes of the character of this code point, as bits.
-    fn of(code_point: u32) -> u8;
+    /// The classes of the characters of two and three bytes.
+    const BASIC_PLANE: &'static BasicPlane<N>;
+
+    /// The classes, as bits, of a character of four bytes.
+    fn beyond_basic_plane(code_point: usize) -> u8;
+
+    /// How many of the classes, the first ones, hold characters that are not ASCII.
+    const WIDE: usize;
 }
 
 /// What a block of text consists of.
@@ -63,67 +68,32 @@ impl<const N: usize> Masks<N> {
     }
 }
 
-/// `N` sets of bytes below 0x80, in the forms that the ways of looking up need.
-pub(super) struct ByteSets<const N: usize> {
-    /// Bit `h` of entry `l` of set `n`: whether it holds byte `16 h + l`.
-    pub(super) nibbles: [[u8; 16]; N],
-    /// Bit `8 n` of entry `b`: whether set `n` holds byte `b`.
-    pub(super) spread: [u64; 256],
-}
+/// The classes of the characters below U+10000, which have up to three bytes: bit `c % 64` of entry
+/// `n` of row `c / 64` says whether character `c` is in class `n`.
+pub(super) struct BasicPlane<const N: usize>([[u64; N]; 0x10000 / 64]);
 
-impl<const N: usize> ByteSets<N> {
-    /// The sets where bit `n` of `members[b]` says whether set `n` holds byte `b`.
-    pub(super) const fn new(members: &[u8; 128]) -> Self {
-        assert!(N <= 8, "a byte of `members` has 8 bits");
-        let (mut nibbles, mut spread) = ([[0; 16]; N], [0; 256]);
-        let mut byte = 0;
-        while byte < 128 {
-            let mut set = 0;
-            while set < N {
-                let bit = members[byte] >> set & 1;
-                nibbles[set][byte % 16] |= bit << (byte / 16);
-                spread[byte] |= (bit as u64) << (8 * set);
-                set += 1;
+impl<const N: usize> BasicPlane<N> {
+    /// From tables such as those of `unicode_tables.rs`, with the classes as bits.
+    pub(super) const fn new<const ROWS: usize>(row_of: &[u8], members: &[[u8; 128]; ROWS]) -> Self {
+        let mut rows = [[[0; N]; 2]; ROWS];
+        let mut at = 0;
+        while at < 128 * ROWS {
+            let mut class = 0;
+            while class < N {
+                let bit = (members[at / 128][at % 128] >> class & 1) as u64;
+                rows[at / 128][at / 64 % 2][class] |= bit << (at % 64);
+                class += 1;
             }
-            byte += 1;
+            at += 1;
         }
-        Self { nibbles, spread }
-    }
-}
-
-/// What a kind of processor does for 64 bytes, or their bits, at once.
-pub(super) trait Kernel: Copy {
-    /// The bytes at 0x80 and above.
-    fn high(self, block: &[u8; BLOCK]) -> u64;
-
-    /// The bytes that, with `flip` by exclusive or, are in each of `sets`.
-    fn sets<const N: usize>(self, block: &[u8; BLOCK], flip: u8, sets: &ByteSets<N>) -> [u64; N];
-
-    /// Writes `base + i` for each bit `i` of `mask` to the front of `places`; what is written behind
-    /// them means nothing.
-    #[inline(always)]
-    fn places(self, mut mask: u64, base: usize, places: &mut [usize; BLOCK]) {
-        // Sixteen at once, needed or not: a loop's end can't be foreseen, and costs more.
-        for sixteen in places.chunks_exact_mut(16) {
-            for place in sixteen {
-                *place = base + mask.trailing_zeros() as usize;
-                mask &= mask.wrapping_sub(1);
-            }
-            if mask == 0 {
-                break;
-            }
+        let mut plane = [[0; N]; 0x10000 / 64];
+        let mut at = 0;
+        while at < plane.len() {
+            plane[at] = rows[row_of[at / 2] as usize][at % 2];
+            at += 1;
         }
+        Self(plane)
     }
-}
-
-/// What to do with a way to look up, compiled for each of them.
-///
-/// Implementations are `#[inline(always)]`, and so is what they call in their loops: only what is
-/// inlined into code for a kind of processor may use its instructions.
-pub(super) trait Scan {
-    type Output;
-
-    fn scan(self, kernel: impl Kernel) -> Self::Output;
 }
 
 /// Set 0: continuation bytes, set 1: `uniform`; both with bit 7 flipped.
@@ -185,14 +155,14 @@ fn add_non_ascii<C: Classes<N>, const N: usize>(
     }
     let mut leads = high & !continuation & !uniform;
     while leads != 0 {
-        let at = leads.trailing_zeros();
-        let classes = C::of(code_point(window, at as usize));
-        for (class, mask) in masks.classes.iter_mut().enumerate() {
-            *mask |= u64::from(classes >> class & 1) << at;
+        let at = leads.trailing_zeros() as usize;
+        let classes = classes_at::<C, N>(window, at);
+        for (mask, class) in masks.classes.iter_mut().zip(classes).take(C::WIDE) {
+            *mask |= class << at;
         }
         leads &= leads - 1;
     }
-    for (mask, before) in masks.classes.iter_mut().zip(before) {
+    for (mask, before) in masks.classes.iter_mut().zip(before).take(C::WIDE) {
         *mask = spread(*mask, *before, continuation);
     }
 }
@@ -208,17 +178,20 @@ fn spread(mask: u64, before: u64, continuation: u64) -> u64 {
     mask | continuation & !continuation.wrapping_add(first)
 }
 
-/// The code point of the character, not ASCII, that begins at byte `at` of the block.
+/// For each class, whether the character, not ASCII, that begins at byte `at` of the block is in it.
 #[inline(always)]
-fn code_point(window: &Window, at: usize) -> u32 {
+fn classes_at<C: Classes<N>, const N: usize>(window: &Window, at: usize) -> [u64; N] {
     let at = at % BLOCK; // says to the compiler that the three bytes after it exist
-    let lead = u32::from(window[at]);
-    let bits = |ahead: usize| u32::from(window[at + ahead] & 0x3F);
-    if lead < 0xE0 {
-        (lead & 0x1F) << 6 | bits(1)
+    let lead = window[at];
+    let bits = |ahead: usize| usize::from(window[at + ahead] % 64);
+    let (row, last) = if lead < 0xE0 {
+        (usize::from(lead % 32), bits(1))
     } else if lead < 0xF0 {
-        (lead & 0x0F) << 12 | bits(1) << 6 | bits(2)
+        (usize::from(lead % 16) << 6 | bits(1), bits(2))
     } else {
-        (lead & 0x07) << 18 | bits(1) << 12 | bits(2) << 6 | bits(3)
-    }
+        let code_point = usize::from(lead % 8) << 18 | bits(1) << 12 | bits(2) << 6 | bits(3);
+        let classes = C::beyond_basic_plane(code_point);
+        return std::array::from_fn(|class| u64::from(classes >> class & 1));
+    };
+    C::BASIC_PLANE.0[row].map(|members| members >> last & 1)
 }

@@ -1,10 +1,10 @@
 //! Ends of pretokens, from bit masks to batches.
 
-use super::classify::{BLOCK, Kernel};
-use super::classify_portable::Portable;
+use super::kernel::{BLOCK, Kernel};
+use super::kernel_portable::Portable;
 
 /// Ends handed over at once, at most.
-const BATCH: usize = 1024;
+const BATCH: usize = 512;
 
 /// Hands over the ends of pretokens to `take`, a batch at a time, with the start of its first.
 pub(super) struct Ends<'t, F> {
@@ -44,7 +44,7 @@ impl<'t, E, F: FnMut(usize, &[usize]) -> Result<(), E>> Ends<'t, F> {
     }
 
     /// Adds the end of a text of `length` bytes, and hands over what is left.
-    pub(super) fn finish(mut self, length: usize) -> Result<(), E> {
+    pub(super) fn finish(&mut self, length: usize) -> Result<(), E> {
         if length == 0 {
             return Ok(());
         }

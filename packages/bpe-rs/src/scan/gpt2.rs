@@ -13,10 +13,9 @@
 //! which changes nothing: white space at the end of a text does not give back its last character.
 
 use super::Simd;
-use super::classify::{
-    BLOCK, ByteSets, Classes, Kernel, Masks, Scan, Window, classify, lead_sets, window_at,
-};
+use super::classify::{BasicPlane, Classes, Masks, Window, classify, lead_sets, window_at};
 use super::ends::Ends;
+use super::kernel::{BLOCK, ByteSets, Kernel, Scan};
 use crate::pretokenize::{Class, contraction_length};
 use crate::unicode_tables::{self, CLASSES, ROW_OF};
 
@@ -50,6 +49,17 @@ static ASCII: ByteSets<COUNT> = {
     ByteSets::new(&members)
 };
 
+static BASIC_PLANE: BasicPlane<COUNT> = {
+    let mut members = [[0; unicode_tables::BLOCK]; CLASSES.len()];
+    let mut at = 0;
+    while at < unicode_tables::BLOCK * CLASSES.len() {
+        let (row, column) = (at / unicode_tables::BLOCK, at % unicode_tables::BLOCK);
+        members[row][column] = bits_of(CLASSES[row][column]);
+        at += 1;
+    }
+    BasicPlane::new(&ROW_OF, &members)
+};
+
 /// Latin with marks, Cyrillic, Arabic (U+0680), Chinese characters, Korean syllables.
 static LETTER_LEADS: ByteSets<2> =
     lead_sets(b"\xC4\xC5\xC6\xC7\xC8\xC9\xCA\xD0\xD1\xDA\xE5\xE6\xE7\xE8\xE9\xEB\xEC");
@@ -61,14 +71,14 @@ impl Classes<COUNT> for Gpt2 {
     const UNIFORM: u8 = bits_of(Class::Letter);
     const UNIFORM_LEADS: &'static ByteSets<2> = &LETTER_LEADS;
 
+    const BASIC_PLANE: &'static BasicPlane<COUNT> = &BASIC_PLANE;
+    const WIDE: usize = 2;
+
     #[inline(always)]
-    fn of(code_point: u32) -> u8 {
-        let code_point = code_point as usize;
-        let row = ROW_OF
-            .get(code_point / unicode_tables::BLOCK)
-            .copied()
-            .unwrap_or(0);
-        bits_of(CLASSES[usize::from(row)][code_point % unicode_tables::BLOCK])
+    fn beyond_basic_plane(code_point: usize) -> u8 {
+        let row = ROW_OF.get(code_point / unicode_tables::BLOCK);
+        let row = row.map_or(0, |row| usize::from(*row));
+        bits_of(CLASSES[row][code_point % unicode_tables::BLOCK])
     }
 }
 
@@ -228,66 +238,5 @@ impl Contractions {
         self.removed >>= BLOCK;
         self.added >>= BLOCK;
         edited
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pretokenize::pretokenize;
-    use proptest::prelude::*;
-    use std::convert::Infallible;
-
-    /// At least one of each class, of each length in UTF-8, and all that contractions are made of.
-    const REPRESENTATIVES: &str =
-        "aéß中\u{1d4b3}1½٣!€🤗\u{301}_ \n\r\t\u{85}\u{a0}\u{2028}\u{3000}\0\u{1c}'sdmtlver";
-
-    fn ends(simd: Simd, text: &str) -> Vec<usize> {
-        let mut all = Vec::new();
-        let Ok(()) = gpt2_ends_with(simd, text, &mut |start, ends: &[usize]| {
-            assert_eq!(start, all.last().copied().unwrap_or(0));
-            all.extend_from_slice(ends);
-            Ok::<(), Infallible>(())
-        });
-        all
-    }
-
-    fn assert_cut_as_defined(text: &str) {
-        let lengths = pretokenize(text).map(str::len);
-        let expected: Vec<usize> = lengths
-            .scan(0, |end, length| {
-                *end += length;
-                Some(*end)
-            })
-            .collect();
-        for simd in Simd::available() {
-            assert_eq!(ends(simd, text), expected, "{simd:?} {text:?}");
-        }
-    }
-
-    /// `text` after letters, so that it begins at byte `offset`.
-    fn at_offset(offset: usize, text: &str) -> String {
-        "x".repeat(offset) + text
-    }
-
-    #[test]
-    fn pairs_of_representatives_are_cut_as_defined_across_the_edge_of_a_block() {
-        for first in REPRESENTATIVES.chars() {
-            for second in REPRESENTATIVES.chars() {
-                let pair = String::from_iter([first, second]);
-                for offset in BLOCK - 9..=BLOCK + 1 {
-                    assert_cut_as_defined(&at_offset(offset, &pair));
-                    assert_cut_as_defined(&(at_offset(offset, &pair) + "a"));
-                    assert_cut_as_defined(&(at_offset(offset, &pair) + "."));
-                }
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn unicode_is_cut_as_defined(text in ".{0,300}") {
-            assert_cut_as_defined(&text);
-        }
     }
 }

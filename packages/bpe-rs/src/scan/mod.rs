@@ -7,14 +7,17 @@
 pub(crate) mod batch;
 pub(crate) mod cl100k;
 mod classify;
-#[cfg(target_arch = "aarch64")]
-mod classify_neon;
-mod classify_portable;
-#[cfg(target_arch = "x86_64")]
-mod classify_x86;
 mod ends;
 pub(crate) mod general;
 mod gpt2;
+#[cfg(test)]
+mod gpt2_tests;
+mod kernel;
+#[cfg(target_arch = "aarch64")]
+mod kernel_neon;
+mod kernel_portable;
+#[cfg(target_arch = "x86_64")]
+mod kernel_x86;
 pub(crate) mod kinds;
 pub(crate) mod o200k;
 pub(crate) mod parts;

@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 
-use super::classify::Scan;
+use super::kernel::Scan;
 #[cfg(target_arch = "aarch64")]
-use super::classify_neon::Neon;
-use super::classify_portable::Portable;
+use super::kernel_neon::Neon;
+use super::kernel_portable::Portable;
 #[cfg(target_arch = "x86_64")]
-use super::classify_x86::{Avx2, Avx512};
+use super::kernel_x86::{Avx2, Avx512};
 
 use super::gpt2::gpt2_ends_with;
 

@@ -1,12 +1,12 @@
 //! Looking up the bytes of a block with NEON, which every 64-bit Arm processor has.
 //!
-//! As in `classify_x86.rs`: a byte `16 h + l` is in a set if bit `h` of the set's entry `l` is set.
+//! As in `kernel_x86.rs`: a byte `16 h + l` is in a set if bit `h` of the set's entry `l` is set.
 
 #![expect(unsafe_code, reason = "vector loads; see each block")]
 
 use std::arch::aarch64::*;
 
-use super::classify::{BLOCK, ByteSets, Kernel};
+use super::kernel::{BLOCK, ByteSets, Kernel};
 
 /// `1 << h` for each `h` below 8, no bit for the others.
 const ROWS: [u8; 16] = [1, 2, 4, 8, 16, 32, 64, 128, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::*;
 
-use super::classify::{BLOCK, ByteSets, Kernel, Scan};
+use super::kernel::{BLOCK, ByteSets, Kernel, Scan};
 
 /// `1 << h` for each `h` below 8; for the others a bit pattern that no entry holds, since a shuffle
 /// gives 0 where bit 7 of the index is set.

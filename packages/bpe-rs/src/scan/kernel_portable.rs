@@ -1,6 +1,6 @@
 //! Looking up the bytes of a block with plain 64-bit arithmetic.
 
-use super::classify::{BLOCK, ByteSets, Kernel};
+use super::kernel::{BLOCK, ByteSets, Kernel};
 
 /// Works on every processor.
 #[derive(Clone, Copy, Debug)]
