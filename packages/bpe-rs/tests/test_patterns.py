@@ -17,9 +17,9 @@ REGEXES = {name: regex.compile(pattern) for name, pattern in PATTERNS.items()}
 # length of UTF-8, and all that the patterns name by itself.
 REPRESENTATIVES = (
     "AÉǅႠ\U00010400aéᴀ\U00010428ªʰ中\U00020000\u0301\u20d0\U000e0100"
-    "1½٣\U0001d7d8 \t\x85\xa0\u3000\n\r!/\0\x1c€🤗'sSſdmtlver"
+    "1½٣\U0001d7d8 \t\x85\xa0\u3000\n\r!/\0\x1c€🤗'sS\u017fdmtlver"
 )
-FEW = "Aa中\u03011 \t\u3000\n!/'sſle"  # one of each that can make a difference
+FEW = "Aa中\u03011 \t\u3000\n!/'s\u017fle"  # one of each that can make a difference
 CODE_POINTS = [chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c <= 0xDFFF]
 
 every_pattern = pytest.mark.parametrize("name", PATTERNS)
@@ -31,7 +31,9 @@ def ours(name: str, text: str) -> list[str]:
 
 
 @every_pattern
-@pytest.mark.parametrize("neighbour", ["A", "a", "中", "\u0301", "1", "!", "'", " ", "\u3000", "\n"])
+@pytest.mark.parametrize(
+    "neighbour", ["A", "a", "中", "\u0301", "1", "!", "'", " ", "\u3000", "\n"]
+)
 def test_every_code_point_beside_every_class_is_cut_as_regex_cuts(name, neighbour):
     text = neighbour.join(CODE_POINTS)
     assert ours(name, text) == REGEXES[name].findall(text)
@@ -40,7 +42,13 @@ def test_every_code_point_beside_every_class_is_cut_as_regex_cuts(name, neighbou
 @every_pattern
 @pytest.mark.parametrize(
     ("characters", "length"),
-    [(REPRESENTATIVES, 0), (REPRESENTATIVES, 1), (REPRESENTATIVES, 2), (REPRESENTATIVES, 3), (FEW, 4)],
+    [
+        (REPRESENTATIVES, 0),
+        (REPRESENTATIVES, 1),
+        (REPRESENTATIVES, 2),
+        (REPRESENTATIVES, 3),
+        (FEW, 4),
+    ],
 )
 def test_all_short_texts_of_representatives_are_cut_as_regex_cuts(name, characters, length):
     for drawn in itertools.product(characters, repeat=length):
@@ -62,9 +70,7 @@ def test_random_mixtures_of_classes_are_cut_as_regex_cuts(name, text):
     assert ours(name, text) == REGEXES[name].findall(text)
 
 
-@pytest.mark.parametrize(
-    ("name", "encoding"), [("cl100k", "cl100k_base"), ("o200k", "o200k_base")]
-)
+@pytest.mark.parametrize(("name", "encoding"), [("cl100k", "cl100k_base"), ("o200k", "o200k_base")])
 def test_the_patterns_are_those_that_tiktoken_publishes(monkeypatch, name, encoding):
     monkeypatch.setattr(openai_public, "load_tiktoken_bpe", lambda *_args, **_options: {})
     assert getattr(openai_public, encoding)()["pat_str"] == PATTERNS[name]
@@ -94,7 +100,7 @@ def test_no_pretoken_crosses_a_special_token(name):
 )
 def test_any_other_pattern_finds_what_regex_finds_and_drops_nothing(pattern, text):
     expected, at = [], 0
-    for match in regex.finditer(pattern, text):
+    for match in filter(lambda match: match[0], regex.finditer(pattern, text)):
         expected += [text[at : match.start()], match[0]]
         at = match.end()
     expected.append(text[at:])
