@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod cl100k;
+pub(crate) mod eight;
 pub(crate) mod general;
 pub(crate) mod kinds;
 pub(crate) mod o200k;
