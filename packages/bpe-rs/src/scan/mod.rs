@@ -7,6 +7,7 @@
 pub(crate) mod batch;
 pub(crate) mod cl100k;
 mod classify;
+pub(crate) mod eight;
 mod ends;
 pub(crate) mod general;
 mod gpt2;

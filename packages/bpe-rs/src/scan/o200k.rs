@@ -1,10 +1,12 @@
 //! The pretokens of o200k's pattern (GPT-4o and later).
 
+use crate::scan::eight::Eight;
 use crate::scan::kinds::{
     CASELESS, Kinds, LETTER, LOWER, MARK, NEWLINE, NUMBER, OTHER, SIGN, SPACE, UPPER, kind_at,
     kinds_around,
 };
 use crate::scan::parts::{White, contraction_end, lower_end, numbers_end, run_end};
+use crate::unicode_tables::KINDS;
 
 /// The pretoken pattern of o200k, as tiktoken 0.14 publishes it (`openai_public.py`).
 ///
@@ -32,6 +34,9 @@ const WORD: Kinds = LETTER.or(MARK);
 /// hold back a fixed number of bytes; it may go to the last [`is_cut`].
 #[inline]
 pub(crate) fn pretoken_end(text: &str, start: usize) -> usize {
+    if let Some(end) = short_word_end(text, start) {
+        return end;
+    }
     let Some((first, width)) = kind_at(text, start) else {
         return text.len();
     };
@@ -52,6 +57,34 @@ pub(crate) fn pretoken_end(text: &str, start: usize) -> usize {
         _ if first.is(OTHER) => signs_end(text, next),
         _ => white_space_end(text, start),
     }
+}
+
+/// The ASCII characters that may stand before a word.
+static PRECEDES_WORD: [bool; 128] = {
+    let mut precedes = [false; 128];
+    let mut byte = 0;
+    while byte < precedes.len() {
+        precedes[byte] = KINDS[0][byte].is(SPACE.or(OTHER));
+        byte += 1;
+    }
+    precedes
+};
+
+/// The end of the pretoken that begins at byte `start`, if that is one of the most frequent: ASCII
+/// capitals, or none, and small letters, with a character before them or without, found in one look
+/// at eight bytes.
+#[inline]
+fn short_word_end(text: &str, start: usize) -> Option<usize> {
+    let eight = Eight::at(text, start)?;
+    let before = *PRECEDES_WORD.get(usize::from(eight.byte(0)))?;
+    let capitals = eight.capitals().with_first(before);
+    let length = capitals.run_then(eight.small_letters())?;
+    let end = start + length;
+    if eight.has_ascii(length) && eight.byte(length) != b'\'' {
+        return Some(end);
+    }
+    let end = lower_end(text, end, LOWER.or(EITHER));
+    Some(contraction_end(text, end).unwrap_or(end))
 }
 
 /// The end of the word that begins at byte `start`, with its contraction.

@@ -1,58 +1,7 @@
 //! What cl100k's and o200k's patterns have in common: runs, contractions, white space.
 
+use crate::scan::eight::{Eight, Members};
 use crate::scan::kinds::{Kinds, LETTER, NEWLINE, NUMBER, WHITE, kind_at};
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = ONES << 7;
-/// What tells `a` from `A`.
-const CASE: u64 = ONES << 5;
-
-/// The high bit of each byte of `word` that is one of `first..=last`, ASCII characters.
-///
-/// No sum carries into the next byte: both parts are below 0x80 before, or one is 0x80 at most
-/// and the other 0x7f.
-const fn in_range(word: u64, first: u8, last: u8) -> u64 {
-    let low = word & !HIGH;
-    let reaches_first = low + ONES * (0x80 - first) as u64;
-    let passes_last = low + ONES * (0x7f - last) as u64;
-    reaches_first & !passes_last & !word & HIGH
-}
-
-const fn letters(word: u64) -> u64 {
-    in_range(word | CASE, b'a', b'z')
-}
-
-const fn lower(word: u64) -> u64 {
-    in_range(word, b'a', b'z')
-}
-
-/// The end of the run of ASCII bytes of a kind that goes on at byte `at`; `members` gives the high
-/// bit of each of eight bytes that is of that kind.
-///
-/// Eight at once, since a loop over single bytes ends where the processor does not foresee it.
-#[inline]
-fn ascii_end(bytes: &[u8], mut at: usize, members: impl Fn(u64) -> u64) -> usize {
-    loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        // Behind the text stand zeros, which are no letters.
-        let eight = rest.first_chunk().copied().unwrap_or_else(|| padded(rest));
-        let others = !members(u64::from_le_bytes(eight)) & HIGH;
-        if others != 0 {
-            return at + others.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-}
-
-#[cold]
-fn padded(rest: &[u8]) -> [u8; 8] {
-    let mut eight = [0; 8];
-    eight
-        .iter_mut()
-        .zip(rest)
-        .for_each(|(to, from)| *to = *from);
-    eight
-}
 
 /// The end of the run of `kinds` that goes on at byte `at`.
 #[inline]
@@ -68,27 +17,37 @@ pub(crate) fn run_end(text: &str, mut at: usize, kinds: Kinds) -> usize {
 /// The end of the run of letters that goes on at byte `at`.
 #[inline]
 pub(crate) fn letters_end(text: &str, at: usize) -> usize {
-    mixed_end(text, at, letters, LETTER)
+    mixed_end(text, at, Eight::letters, LETTER)
 }
 
 /// The end of the run of `kinds`, of which `a` to `z` are the ASCII ones, that goes on at `at`.
 #[inline]
 pub(crate) fn lower_end(text: &str, at: usize, kinds: Kinds) -> usize {
-    mixed_end(text, at, lower, kinds)
+    mixed_end(text, at, Eight::small_letters, kinds)
 }
 
+/// The end of the run of `kinds` that goes on at byte `at`; `members` finds the ASCII ones.
 #[inline]
-fn mixed_end(text: &str, mut at: usize, members: impl Fn(u64) -> u64, kinds: Kinds) -> usize {
+fn mixed_end(text: &str, mut at: usize, members: impl Fn(Eight) -> Members, kinds: Kinds) -> usize {
     loop {
-        at = ascii_end(text.as_bytes(), at, &members);
-        if text.as_bytes().get(at).is_none_or(u8::is_ascii) {
-            return at;
-        }
+        at = ascii_end(text, at, &members);
         let end = wide_end(text, at, kinds);
         if end == at {
             return at;
         }
         at = end;
+    }
+}
+
+/// The end of the run of ASCII characters that goes on at byte `at`.
+#[inline]
+fn ascii_end(text: &str, mut at: usize, members: impl Fn(Eight) -> Members) -> usize {
+    loop {
+        let eight = Eight::at(text, at).unwrap_or_else(|| Eight::last(text, at));
+        match members(eight).run() {
+            8 => at += 8,
+            length => return at + length,
+        }
     }
 }
 
@@ -178,24 +137,6 @@ impl White {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn letters_are_told_apart_in_every_place_beside_every_byte() {
-        for (byte, beside) in
-            (0..=u8::MAX).flat_map(|byte| [b'a', b'Z', 0, 0xff].map(|b| (byte, b)))
-        {
-            for place in 0..8 {
-                let mut eight = [beside; 8];
-                eight[place] = byte;
-                let word = u64::from_le_bytes(eight);
-                let expected = |is: fn(&u8) -> bool| {
-                    u64::from_le_bytes(eight.map(|byte| u8::from(is(&byte)) << 7))
-                };
-                assert_eq!(letters(word), expected(u8::is_ascii_alphabetic));
-                assert_eq!(lower(word), expected(u8::is_ascii_lowercase));
-            }
-        }
-    }
 
     #[test]
     fn runs_of_letters_end_where_they_end() {
