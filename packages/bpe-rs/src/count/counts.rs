@@ -110,8 +110,8 @@ impl PretokenCounts {
 
     /// [`PretokenCounts::save`], or [`TrainError::Interrupted`].
     pub(crate) fn save_watched(&self, path: &Path, watch: &Watch) -> Result<(), TrainError> {
-        let durability = Durability::Synced;
-        write_counts(path, durability, self.entries()?, &self.cut_by, watch)?;
+        let entries = self.entries_watched(watch)?;
+        write_counts(path, Durability::Synced, entries, &self.cut_by, watch)?;
         Ok(())
     }
 
@@ -144,7 +144,11 @@ impl PretokenCounts {
     ///
     /// [`TrainError::Io`] and [`TrainError::DamagedCounts`] for what was spilled to disk.
     pub fn entries(&self) -> Result<Entries<'_>, TrainError> {
-        Entries::new(&self.table, self.runs.readers())
+        self.entries_watched(&Watch::default())
+    }
+
+    fn entries_watched(&self, watch: &Watch) -> Result<Entries<'_>, TrainError> {
+        Entries::new(&self.table, self.runs.readers(), watch)
     }
 
     /// Calls `visit` with each entry of at least `min_count`, in no certain order: what is all in

@@ -203,6 +203,7 @@ fn merge_runs(
     watch: &Watch,
 ) -> Result<Run, TrainError> {
     let nothing = PretokenTable::new();
-    let entries = Entries::new(&nothing, runs.iter().map(|run| Reader::open(&run.path)))?;
+    let readers = runs.iter().map(|run| Reader::open(&run.path));
+    let entries = Entries::new(&nothing, readers, watch)?;
     directory.write(entries, cut_by, watch)
 }

@@ -76,7 +76,7 @@ impl Spill {
             return Ok(());
         }
         let written = self.directory().and_then(|directory| {
-            let entries = Entries::new(table, [])?;
+            let entries = Entries::new(table, [], watch)?;
             directory.write(entries, &self.cut_by, watch)
         });
         let run = written.map_err(|error| self.state().runs.keep(error))?;
