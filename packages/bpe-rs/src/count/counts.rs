@@ -86,14 +86,18 @@ impl PretokenCounts {
     /// [`TrainError::CountOverflow`], only some of the counts have been added. With counts spilled
     /// to disk, as well [`TrainError::Spill`], [`TrainError::Io`], [`TrainError::DamagedCounts`].
     pub fn merge(&mut self, other: Self) -> Result<(), TrainError> {
+        self.merge_watched(other, &Watch::default())
+    }
+
+    /// [`PretokenCounts::merge`], or [`TrainError::Interrupted`]: then only some have been added.
+    pub(crate) fn merge_watched(&mut self, other: Self, watch: &Watch) -> Result<(), TrainError> {
         self.cut_by.check_same(&other.cut_by)?;
         let mut small = other.table;
         if small.len() > self.table.len() {
             std::mem::swap(&mut small, &mut self.table);
         }
         self.table.merge(small)?;
-        self.runs
-            .append(other.runs, &self.cut_by, &Watch::default())
+        self.runs.append(other.runs, &self.cut_by, watch)
     }
 
     /// Saves everything to a file, in the place of what is there.

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::vec;
 
 use super::file::Reader;
-use super::sort::{Keyed, key, sorted_parts};
+use super::sort::{Keyed, PART_ENTRIES, key, sorted_parts};
 use super::table::PretokenTable;
 use crate::error::TrainError;
 use crate::watch::Watch;
@@ -30,7 +30,7 @@ impl<'a> Entries<'a> {
         watch: &Watch,
     ) -> Result<Self, TrainError> {
         let mut heads = BinaryHeap::new();
-        for part in sorted_parts(table, watch)? {
+        for part in sorted_parts(table, PART_ENTRIES, watch)? {
             heads.extend(Head::first(Input::Table(part.into_iter()))?);
         }
         for file in files {

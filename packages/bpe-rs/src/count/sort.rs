@@ -7,7 +7,7 @@ use crate::watch::Watch;
 /// Entries sorted at once, within some 40 ms, after which an interruption is seen. Parts that stay
 /// in the cache (2^16) sort faster, but merging them takes more than that gains: 285,000 entries
 /// came in 50 ms in place of 36.
-const PART_ENTRIES: usize = 1 << 19;
+pub(super) const PART_ENTRIES: usize = 1 << 19;
 
 /// Bytes that a key holds.
 const KEY_BYTES: usize = 7;
@@ -19,9 +19,10 @@ pub(super) struct Keyed<'a> {
     pub(super) count: u64,
 }
 
-/// A table's entries in parts, each in ascending order.
+/// A table's entries in parts of up to `part_entries`, each in ascending order.
 pub(super) fn sorted_parts<'a>(
     table: &'a PretokenTable,
+    part_entries: usize,
     watch: &Watch,
 ) -> Result<Vec<Vec<Keyed<'a>>>, TrainError> {
     let mut entries = table.iter().map(|(pretoken, count)| Keyed {
@@ -31,7 +32,7 @@ pub(super) fn sorted_parts<'a>(
     });
     let mut parts = Vec::new();
     loop {
-        let mut part: Vec<_> = entries.by_ref().take(PART_ENTRIES).collect();
+        let mut part: Vec<_> = entries.by_ref().take(part_entries).collect();
         if part.is_empty() {
             return Ok(parts);
         }
@@ -113,14 +114,16 @@ mod tests {
     #[test]
     fn a_large_table_comes_in_parts() {
         let mut table = PretokenTable::new();
-        for number in 0..PART_ENTRIES as u32 + 1 {
+        for number in 0..1001_u32 {
             table.add(&number.to_le_bytes(), 1).unwrap();
         }
-        let parts = sorted_parts(&table, &Watch::default()).unwrap();
-        assert_eq!(parts.len(), 2);
-        assert_eq!(parts.iter().map(Vec::len).sum::<usize>(), table.len());
+        let parts = sorted_parts(&table, 100, &Watch::default()).unwrap();
+        let lengths: Vec<usize> = parts.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [[100; 10].as_slice(), &[1]].concat());
+        let is_sorted = |part: &Vec<Keyed<'_>>| part.is_sorted_by_key(|entry| entry.pretoken);
+        assert!(parts.iter().all(is_sorted));
         let watch = Watch::default();
         watch.interrupt();
-        assert!(sorted_parts(&table, &watch).is_err());
+        assert!(sorted_parts(&table, 100, &watch).is_err());
     }
 }
