@@ -93,14 +93,18 @@ impl PretokenCounts {
     /// [`TrainError::CountOverflow`], only some of the counts have been added. With counts spilled
     /// to disk, as well [`TrainError::Spill`], [`TrainError::Io`], [`TrainError::DamagedCounts`].
     pub fn merge(&mut self, other: Self) -> Result<(), TrainError> {
+        self.merge_watched(other, &Watch::default())
+    }
+
+    /// [`PretokenCounts::merge`], or [`TrainError::Interrupted`]: then only some have been added.
+    pub(crate) fn merge_watched(&mut self, other: Self, watch: &Watch) -> Result<(), TrainError> {
         self.cut_by.check_same(&other.cut_by)?;
         let mut small = other.table;
         if small.len() > self.table.len() {
             std::mem::swap(&mut small, &mut self.table);
         }
         self.table.merge(small)?;
-        self.runs
-            .append(other.runs, &self.cut_by, &Watch::default())
+        self.runs.append(other.runs, &self.cut_by, watch)
     }
 
     /// Saves everything to a file, in the place of what is there.
@@ -117,8 +121,8 @@ impl PretokenCounts {
 
     /// [`PretokenCounts::save`], or [`TrainError::Interrupted`].
     pub(crate) fn save_watched(&self, path: &Path, watch: &Watch) -> Result<(), TrainError> {
-        let durability = Durability::Synced;
-        write_counts(path, durability, self.entries()?, &self.cut_by, watch)?;
+        let entries = self.entries_watched(watch)?;
+        write_counts(path, Durability::Synced, entries, &self.cut_by, watch)?;
         Ok(())
     }
 
@@ -151,7 +155,11 @@ impl PretokenCounts {
     ///
     /// [`TrainError::Io`] and [`TrainError::DamagedCounts`] for what was spilled to disk.
     pub fn entries(&self) -> Result<Entries<'_>, TrainError> {
-        Entries::new(&self.table, self.runs.readers())
+        self.entries_watched(&Watch::default())
+    }
+
+    fn entries_watched(&self, watch: &Watch) -> Result<Entries<'_>, TrainError> {
+        Entries::new(&self.table, self.runs.readers(), watch)
     }
 
     /// Calls `visit` with each entry of at least `min_count`, in no certain order: what is all in

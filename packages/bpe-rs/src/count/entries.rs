@@ -7,8 +7,10 @@ use std::fs::File;
 use std::vec;
 
 use super::file::Reader;
+use super::sort::{Keyed, PART_ENTRIES, key, sorted_parts};
 use super::table::PretokenTable;
 use crate::error::TrainError;
+use crate::watch::Watch;
 
 /// Distinct pretokens in ascending byte order, each with its count, one at a time.
 ///
@@ -25,11 +27,14 @@ impl<'a> Entries<'a> {
     pub(super) fn new(
         table: &'a PretokenTable,
         files: impl IntoIterator<Item = Result<Reader<File>, TrainError>>,
+        watch: &Watch,
     ) -> Result<Self, TrainError> {
         let mut heads = BinaryHeap::new();
-        heads.extend(Head::first(Source::Table(sorted(table).into_iter()))?);
+        for part in sorted_parts(table, PART_ENTRIES, watch)? {
+            heads.extend(Head::first(Input::Table(part.into_iter()))?);
+        }
         for file in files {
-            heads.extend(Head::first(Source::File(file?))?);
+            heads.extend(Head::first(Input::File(file?))?);
         }
         Ok(Self {
             heads,
@@ -65,15 +70,15 @@ impl<'a> Entries<'a> {
             return Ok(None);
         };
         self.pretoken.clear();
-        self.pretoken.extend_from_slice(&least.pretoken);
-        let mut sum = least.count;
+        self.pretoken.extend_from_slice(&least.source.pretoken);
+        let mut sum = least.source.count;
         advance(least)?;
         while let Some(next) = self.heads.peek_mut() {
-            if next.pretoken != self.pretoken {
+            if next.source.pretoken != self.pretoken {
                 break;
             }
             sum = sum
-                .checked_add(next.count)
+                .checked_add(next.source.count)
                 .ok_or(TrainError::CountOverflow)?;
             advance(next)?;
         }
@@ -83,83 +88,31 @@ impl<'a> Entries<'a> {
 
 /// Moves a source on, or takes it out at its end.
 fn advance(mut head: PeekMut<'_, Head<'_>>) -> Result<(), TrainError> {
-    if !head.advance()? {
+    if head.source.advance()? {
+        head.key = key(&head.source.pretoken);
+    } else {
         PeekMut::pop(head);
     }
     Ok(())
 }
 
-/// A table's entries in ascending order, each with its key.
-fn sorted(table: &PretokenTable) -> Vec<(u64, &[u8], u64)> {
-    let mut entries: Vec<_> = table
-        .iter()
-        .map(|(pretoken, count)| (key(pretoken), pretoken, count))
-        .collect();
-    // The bytes lie all over the memory; keys decide nearly always.
-    entries.sort_unstable_by(|left, right| left.0.cmp(&right.0).then_with(|| left.1.cmp(right.1)));
-    entries
-}
-
-/// The first eight bytes as a number: of two pretokens with different keys, the one with the
-/// smaller key is the smaller.
-#[inline]
-fn key(pretoken: &[u8]) -> u64 {
-    if let Some(first) = pretoken.first_chunk() {
-        return u64::from_be_bytes(*first);
-    }
-    let bytes = pretoken
-        .iter()
-        .fold(0, |key, &byte| key << 8 | u64::from(byte));
-    // An end is less than any byte, or equal to NUL: then the keys are equal and decide nothing.
-    bytes
-        .checked_shl(64 - 8 * pretoken.len() as u32)
-        .unwrap_or(0)
-}
-
-enum Source<'a> {
-    Table(vec::IntoIter<(u64, &'a [u8], u64)>),
-    File(Reader<File>),
-}
-
-/// The entry that a source has come to.
+/// A source by the entry it has come to. Small, since the heap moves it about.
 struct Head<'a> {
     key: u64,
-    pretoken: Vec<u8>,
-    count: u64,
-    source: Source<'a>,
+    source: Box<Source<'a>>,
 }
 
 impl<'a> Head<'a> {
     /// None if the source is empty.
-    fn first(source: Source<'a>) -> Result<Option<Self>, TrainError> {
-        let mut head = Self {
-            key: 0,
+    fn first(input: Input<'a>) -> Result<Option<Self>, TrainError> {
+        let mut source = Box::new(Source {
+            input,
             pretoken: Vec::new(),
             count: 0,
-            source,
-        };
-        Ok(head.advance()?.then_some(head))
-    }
-
-    /// Whether there was another entry.
-    fn advance(&mut self) -> Result<bool, TrainError> {
-        match &mut self.source {
-            Source::Table(entries) => {
-                let Some((key, pretoken, count)) = entries.next() else {
-                    return Ok(false);
-                };
-                self.pretoken.clear();
-                self.pretoken.extend_from_slice(pretoken);
-                (self.key, self.count) = (key, count);
-            }
-            Source::File(reader) => {
-                let Some(count) = reader.next_entry(&mut self.pretoken)? else {
-                    return Ok(false);
-                };
-                (self.key, self.count) = (key(&self.pretoken), count);
-            }
-        }
-        Ok(true)
+        });
+        let is_empty = !source.advance()?;
+        let key = key(&source.pretoken);
+        Ok((!is_empty).then_some(Self { key, source }))
     }
 }
 
@@ -167,7 +120,7 @@ impl Ord for Head<'_> {
     /// Reversed: a `BinaryHeap` has its greatest on top.
     fn cmp(&self, other: &Self) -> Ordering {
         let keys = other.key.cmp(&self.key);
-        keys.then_with(|| other.pretoken.cmp(&self.pretoken))
+        keys.then_with(|| other.source.pretoken.cmp(&self.source.pretoken))
     }
 }
 
@@ -185,26 +138,30 @@ impl PartialEq for Head<'_> {
 
 impl Eq for Head<'_> {}
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+enum Input<'a> {
+    Table(vec::IntoIter<Keyed<'a>>),
+    File(Reader<File>),
+}
 
-    use super::*;
+/// Something sorted, and the entry it has come to.
+struct Source<'a> {
+    input: Input<'a>,
+    pretoken: Vec<u8>,
+    count: u64,
+}
 
-    proptest! {
-        #[test]
-        fn keys_never_contradict_the_bytes(
-            left in prop::collection::vec(0..3_u8, 0..11),
-            right in prop::collection::vec(0..3_u8, 0..11),
-        ) {
-            let order = key(&left).cmp(&key(&right));
-            prop_assert!(order.is_eq() || order == left.cmp(&right));
-        }
-    }
-
-    #[test]
-    fn keys_decide_between_short_pretokens() {
-        let ascending: [&[u8]; 6] = [b"a", b"ab", b"abcdefg", b"abcdefgh", b"b", b"\xff\xff"];
-        assert!(ascending.is_sorted_by(|left, right| key(left) < key(right)));
+impl Source<'_> {
+    /// Whether there was another entry.
+    fn advance(&mut self) -> Result<bool, TrainError> {
+        let count = match &mut self.input {
+            Input::File(reader) => reader.next_entry(&mut self.pretoken)?,
+            Input::Table(entries) => entries.next().map(|entry| {
+                self.pretoken.clear();
+                self.pretoken.extend_from_slice(entry.pretoken);
+                entry.count
+            }),
+        };
+        self.count = count.unwrap_or_default();
+        Ok(count.is_some())
     }
 }

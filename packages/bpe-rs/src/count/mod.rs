@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | pretokens to counts, in memory | `table.rs` |
 //! | a table that grew too large to a file, sorted | `spill.rs`, `runs.rs` |
-//! | tables and files to one sequence, in order | `entries.rs` |
+//! | tables and files to one sequence, in order | `sort.rs`, `entries.rs` |
 //! | merging, saving, loading | `counts.rs` |
 //! | how a file looks | `file/`, `varint.rs` |
 //! | how a file is put in the place of another | `replace.rs` |
@@ -14,6 +14,7 @@ mod entries;
 mod file;
 mod replace;
 mod runs;
+mod sort;
 mod spill;
 mod table;
 #[cfg(test)]

@@ -20,8 +20,8 @@ pub(super) enum Durability {
 ///
 /// The new file stands beside `path` under another name until it is complete; renaming is atomic.
 /// So an error, or the end of the process, leaves what was at `path`: in the worst case, a kill
-/// between creating and renaming, a file `.NAME.PROCESS-NUMBER.tmp` remains as well. A link is
-/// followed, and what is no file (a directory, a device) is left alone.
+/// between creating and renaming, a file `.pretoken-counts-PROCESS-NUMBER.tmp` remains as well.
+/// A link is followed, and what is no file (a directory, a device) is left alone.
 pub(super) fn replace<T>(
     path: &Path,
     durability: Durability,
@@ -84,9 +84,7 @@ struct Unfinished {
 
 impl Unfinished {
     fn create(target: &Path) -> io::Result<Self> {
-        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let prefix = format!(".{}.", name.to_string_lossy());
-        let (path, file) = create_fresh(parent(target), &prefix, ".tmp", |path| {
+        let (path, file) = create_fresh(parent(target), ".pretoken-counts-", ".tmp", |path| {
             OpenOptions::new().write(true).create_new(true).open(path)
         })?;
         Ok(Self {

@@ -25,6 +25,9 @@ const WATCH_INTERVAL: usize = 1 << 10;
 pub(super) struct RunDirectory {
     path: PathBuf,
     is_kept: AtomicBool,
+    /// The process that made it: a child made by fork has a copy of all this, and must not tidy up
+    /// what its parent still reads.
+    owner: u32,
 }
 
 impl RunDirectory {
@@ -38,7 +41,12 @@ impl RunDirectory {
         Ok(Arc::new(Self {
             path,
             is_kept: AtomicBool::new(false),
+            owner: std::process::id(),
         }))
+    }
+
+    fn is_temporary(&self) -> bool {
+        self.owner == std::process::id() && !self.is_kept.load(Ordering::Relaxed)
     }
 
     /// Writes a run; an error leaves no part of it.
@@ -60,7 +68,7 @@ impl RunDirectory {
 
 impl Drop for RunDirectory {
     fn drop(&mut self) {
-        if !*self.is_kept.get_mut() {
+        if self.is_temporary() {
             let _ = fs::remove_dir(&self.path); // its runs removed themselves before
         }
     }
@@ -76,7 +84,7 @@ pub(super) struct Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if !self.directory.is_kept.load(Ordering::Relaxed) {
+        if self.directory.is_temporary() {
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -203,6 +211,7 @@ fn merge_runs(
     watch: &Watch,
 ) -> Result<Run, TrainError> {
     let nothing = PretokenTable::new();
-    let entries = Entries::new(&nothing, runs.iter().map(|run| Reader::open(&run.path)))?;
+    let readers = runs.iter().map(|run| Reader::open(&run.path));
+    let entries = Entries::new(&nothing, readers, watch)?;
     directory.write(entries, cut_by, watch)
 }

@@ -68,15 +68,15 @@ impl Spill {
     ///
     /// # Errors
     ///
-    /// [`TrainError::Spill`] if something could not be written: the table is as it was, and the runs
-    /// so far stay on disk. [`TrainError::Interrupted`], and for runs that cannot be read back
+    /// [`TrainError::Spill`] if something could not be written: the runs so far stay on disk, and the
+    /// table is as it was or has become one of them. [`TrainError::Interrupted`], and for runs that cannot be read back
     /// [`TrainError::Io`] and [`TrainError::DamagedCounts`]; these leave nothing on disk.
     pub(crate) fn spill(&self, table: &mut PretokenTable, watch: &Watch) -> Result<(), TrainError> {
         if table.is_empty() {
             return Ok(());
         }
         let written = self.directory().and_then(|directory| {
-            let entries = Entries::new(table, [])?;
+            let entries = Entries::new(table, [], watch)?;
             directory.write(entries, &self.cut_by, watch)
         });
         let run = written.map_err(|error| self.state().runs.keep(error))?;
