@@ -155,7 +155,8 @@ impl<'a> Stream<'a> {
             {
                 return Ok(first + cut);
             }
-            (start, window) = (end, 2 * window);
+            // No larger than a block: what lies behind the cut is copied once for each block.
+            (start, window) = (end, (2 * window).min(self.block_bytes.max(FIRST_WINDOW)));
         }
     }
 
@@ -185,16 +186,14 @@ impl<'a> Stream<'a> {
         self.check_size()
     }
 
-    /// A file that was read to its end has the size it had when it was looked at.
+    /// A file that was read to its end has the size it had when it was looked at, unless that was 0:
+    /// such a file may be one that the system makes up as it is read.
     fn check_size(&self) -> Result<(), TrainError> {
         let found = self.meter.consumed.load(Ordering::Relaxed);
+        let is_whole = self.meter.has_ended.load(Ordering::Relaxed);
         match self.input.size {
-            Some(expected) if expected != found && self.meter.has_ended.load(Ordering::Relaxed) => {
-                Err(TrainError::FileChanged {
-                    path: self.input.path.clone(),
-                    expected,
-                    found,
-                })
+            Some(expected) if is_whole && expected > 0 && expected != found => {
+                Err(self.input.changed(expected, found))
             }
             _ => Ok(()),
         }

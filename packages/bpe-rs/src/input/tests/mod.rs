@@ -1,0 +1,134 @@
+//! What a reader gives against the texts that the files were made from.
+
+mod blocks;
+mod compressed;
+mod files;
+mod jsonl;
+mod memory;
+#[cfg(unix)]
+mod pipes;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+
+use flate2::Compression as GzLevel;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use tempfile::{TempDir, tempdir};
+
+use super::*;
+use crate::count::PretokenCounts;
+use crate::special::SpecialTokens;
+
+/// Parts of one another, and some with white space inside.
+const SPECIAL: [&str; 5] = ["<|>", "<|><|>", "b\na", "  b", "é|"];
+const TEXT: &str = "[ab <|>é'\r\n\u{3000}]{0,60}";
+const ENDINGS: [&str; 4] = ["txt", "gz", "zst", "bin"];
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), GzLevel::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zst(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+/// The bytes as a file with that name holds them, in two members or frames if it is compressed,
+/// with a frame to be skipped between them.
+fn stored(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let (head, tail) = bytes.split_at(bytes.len() / 3);
+    match name.rsplit('.').next() {
+        Some("gz") => [gz(head), gz(tail)].concat(),
+        Some("zst") => [&zst(head)[..], b"\x53\x2a\x4d\x18\x02\0\0\0!?", &zst(tail)].concat(),
+        _ => bytes.to_vec(),
+    }
+}
+
+fn write(directory: &TempDir, name: &str, stored: &[u8]) -> PathBuf {
+    let path = directory.path().join(name);
+    fs::write(&path, stored).unwrap();
+    path
+}
+
+fn options(block_bytes: usize) -> FileOptions {
+    FileOptions {
+        block_bytes,
+        ..FileOptions::default()
+    }
+}
+
+/// What holds an input together in a test.
+struct Setting {
+    special: SpecialTokens,
+    watch: Watch,
+}
+
+impl Setting {
+    fn new() -> Self {
+        Self {
+            special: SpecialTokens::new(&SPECIAL).unwrap(),
+            watch: Watch::default(),
+        }
+    }
+
+    fn input(&self, paths: &[PathBuf], options: FileOptions) -> Result<Input<'_>, TrainError> {
+        let cuts = TextCuts {
+            is_cut: &is_gpt2_cut,
+            special: &self.special,
+        };
+        Input::files(paths, options, cuts, 1, &self.watch)
+    }
+}
+
+/// All texts of all blocks, in the order in which one thread sees them.
+fn texts(paths: &[PathBuf], options: FileOptions) -> Result<Vec<String>, TrainError> {
+    let setting = Setting::new();
+    let input = setting.input(paths, options)?;
+    let (mut texts, mut bytes_read) = (Vec::new(), 0);
+    let mut reader = input.reader();
+    while let Some(block) = reader.next_block()? {
+        block.for_each_text(|text| {
+            texts.push(text.to_owned());
+            Ok(())
+        })?;
+        bytes_read += block.bytes_read();
+    }
+    assert_eq!(bytes_read, input.total_bytes(), "progress ends at its end");
+    Ok(texts)
+}
+
+fn text_of(path: &Path, block_bytes: usize) -> Result<String, TrainError> {
+    texts(&[path.to_owned()], options(block_bytes)).map(|texts| texts.concat())
+}
+
+/// The pretokens of the texts, counted on several threads.
+fn counts(paths: &[PathBuf], options: FileOptions, num_threads: usize) -> PretokenCounts {
+    let setting = Setting::new();
+    let input = setting.input(paths, options).unwrap();
+    let sum = Mutex::new(PretokenCounts::default());
+    let count = || {
+        let (mut mine, mut reader) = (PretokenCounts::default(), input.reader());
+        while let Some(block) = reader.next_block().unwrap() {
+            let update = |text: &str| mine.update(text, &setting.special);
+            block.for_each_text(update).unwrap();
+        }
+        let mut sum = sum.lock().unwrap();
+        *sum = std::mem::take(&mut *sum).merge(mine).unwrap();
+    };
+    thread::scope(|scope| (0..num_threads).for_each(|_| drop(scope.spawn(count))));
+    sum.into_inner().unwrap()
+}
+
+fn counts_of_whole(texts: &[String]) -> PretokenCounts {
+    let special = SpecialTokens::new(&SPECIAL).unwrap();
+    let mut counts = PretokenCounts::default();
+    texts
+        .iter()
+        .for_each(|text| counts.update(text, &special).unwrap());
+    counts
+}
