@@ -1,7 +1,5 @@
 //! Blocks of any size, of every kind of file, hold the whole text. (Properties.)
 
-use proptest::prelude::*;
-
 use super::*;
 
 proptest! {
@@ -9,8 +7,8 @@ proptest! {
 
     #[test]
     fn blocks_of_any_size_on_any_threads_count_what_the_whole_counts(
-        texts in prop::collection::vec(TEXT, 1..5),
-        block_bytes in 1..70_usize,
+        texts in prop::collection::vec(text(), 1..5),
+        block_bytes in block_bytes(),
         num_threads in 1..5_usize,
     ) {
         let directory = tempdir().unwrap();
@@ -24,7 +22,7 @@ proptest! {
     }
 
     #[test]
-    fn blocks_concatenate_to_the_text(text in TEXT, block_bytes in 1..70_usize) {
+    fn blocks_concatenate_to_the_text(text in text(), block_bytes in block_bytes()) {
         let directory = tempdir().unwrap();
         for name in ENDINGS.map(|ending| format!("text.{ending}")) {
             let path = write(&directory, &name, &stored(&name, text.as_bytes()));

@@ -1,7 +1,5 @@
 //! JSON lines: each is a text, or an error that names it. (Properties, tables.)
 
-use proptest::prelude::*;
-
 use super::*;
 
 const NAMES: [&str; 4] = ["a.jsonl", "a.NDJSON", "a.jsonl.gz", "a.ndjson.zst"];
@@ -19,8 +17,8 @@ proptest! {
 
     #[test]
     fn each_json_line_is_a_text(
-        lines in prop::collection::vec("[a \"\\\\é\u{1f600}\n\r\t\0]{0,9}", 0..9),
-        block_bytes in 1..200_usize,
+        lines in prop::collection::vec("[a \"\\\\é\u{1f600}\n\r\t\0]{0,9}", 0..30),
+        block_bytes in block_bytes(),
         line_end in prop::sample::select(vec!["\n", "\r\n", "\n\n \t\r\n"]),
         is_last_ended: bool,
         has_mark: bool,

@@ -16,6 +16,8 @@ use std::thread;
 
 use flate2::Compression as GzLevel;
 use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use proptest::sample::select;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::{TempDir, tempdir};
 
@@ -25,8 +27,20 @@ use crate::special::SpecialTokens;
 
 /// Parts of one another, and some with white space inside.
 const SPECIAL: [&str; 5] = ["<|>", "<|><|>", "b\na", "  b", "é|"];
-const TEXT: &str = "[ab <|>é'\r\n\u{3000}]{0,60}";
+const PARTS: [&str; 12] = [
+    "a", "b", " ", " ", "\n", "\r", "é", "'s", "\u{3000}", "<", "|", ">",
+];
 const ENDINGS: [&str; 4] = ["txt", "gz", "zst", "bin"];
+
+/// Long enough to be cut where only the front is read, with stretches without special tokens.
+fn text() -> impl Strategy<Value = String> {
+    let part = prop_oneof![15 => select(&PARTS[..]), 1 => select(&SPECIAL[..])];
+    prop::collection::vec(part, 0..500).prop_map(|parts| parts.concat())
+}
+
+fn block_bytes() -> impl Strategy<Value = usize> {
+    prop_oneof![1..9_usize, 9..200_usize]
+}
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), GzLevel::fast());
