@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 use serde_json::error::Category;
 
 use super::FileOptions;
-use super::stream::{Lines, Taken};
+use super::block::{Lines, Taken};
 use crate::error::TrainError;
 
 /// So many field names are told of a line without the right one.

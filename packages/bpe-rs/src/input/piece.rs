@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use memchr::memchr_iter;
 
+use super::block::{Lines, Taken};
 use super::buffer::Buffer;
 use super::cut::Cuts;
 use super::file::InputFile;
-use super::stream::{Lines, Taken};
 use crate::error::TrainError;
 use crate::watch::Watch;
 

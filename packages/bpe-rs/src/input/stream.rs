@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -10,33 +9,15 @@ use flate2::bufread::MultiGzDecoder;
 use memchr::memchr_iter;
 
 use super::FileOptions;
+use super::block::{Lines, Taken};
 use super::buffer::Buffer;
 use super::cut::Cuts;
 use super::file::{Compression, InputFile};
-use super::piece::{FIRST_WINDOW, PlainFile};
+use super::piece::FIRST_WINDOW;
 use super::pipe::Pipe;
 use super::zst::ZstDecoder;
 use crate::error::TrainError;
 use crate::watch::Watch;
-
-/// A block in a thread's buffer, and where it comes from.
-pub(super) struct Taken<'a> {
-    pub(super) file: Arc<InputFile>,
-    /// Its bytes in the buffer.
-    pub(super) range: Range<usize>,
-    /// Its first byte in the file, after decompression.
-    pub(super) offset: u64,
-    pub(super) lines: Lines<'a>,
-    /// Bytes of the file as stored.
-    pub(super) bytes_read: u64,
-}
-
-/// How many lines of the file end before a block.
-pub(super) enum Lines<'a> {
-    Before(u64),
-    /// Nobody has counted them.
-    Uncounted(Arc<PlainFile<'a>>),
-}
 
 /// A file being read.
 pub(super) struct Stream<'a> {

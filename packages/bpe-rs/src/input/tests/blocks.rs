@@ -17,8 +17,9 @@ proptest! {
             write(&directory, &name, &stored(&name, text.as_bytes()))
         };
         let paths: Vec<_> = texts.iter().enumerate().map(path).collect();
-        let ours = counts(&paths, options(block_bytes), num_threads);
-        prop_assert_eq!(ours, counts_of_whole(&texts));
+        let setting = Setting::new();
+        let ours = counts(&setting, &paths, block_bytes, num_threads);
+        prop_assert_eq!(ours, counts_of_whole(&setting, &texts));
     }
 
     #[test]
@@ -34,7 +35,7 @@ proptest! {
 #[test]
 fn blocks_stay_small_where_spaces_or_special_tokens_allow_it() {
     let directory = tempdir().unwrap();
-    for text in ["word\r\n".repeat(1000), "word<|>".repeat(1000)] {
+    for text in ["wörd\r\n", "word<|>", "é "].map(|part| part.repeat(1000)) {
         for name in ["a.txt", "a.gz"] {
             let path = write(&directory, name, &stored(name, text.as_bytes()));
             let texts = texts(&[path], options(100)).unwrap();
@@ -64,4 +65,20 @@ fn files_without_text_are_read_too() {
     let paths = names.map(|name| write(&directory, name, &stored(name, b"")));
     assert_eq!(texts(&paths, options(100)).unwrap(), [] as [&str; 0]);
     assert_eq!(texts(&[], options(100)).unwrap(), [] as [&str; 0]);
+}
+
+#[test]
+fn special_tokens_that_overlap_are_found_as_from_the_beginning() {
+    let directory = tempdir().unwrap();
+    let setting = Setting::with(&["ab", "bc", "ca"]);
+    for length in 60..66 {
+        // Found from an odd place on, the chain has other tokens and another end.
+        let chain: String = "abc".chars().cycle().take(length).collect();
+        let texts = [chain + "dd ee " + &"f".repeat(400)];
+        for (name, block_bytes) in [("a", 1), ("a", 2), ("a", 61), ("a.gz", 1), ("a.gz", 2)] {
+            let path = write(&directory, name, &stored(name, texts[0].as_bytes()));
+            let ours = counts(&setting, &[path], block_bytes, 1);
+            assert_eq!(ours, counts_of_whole(&setting, &texts), "{length} {name}");
+        }
+    }
 }

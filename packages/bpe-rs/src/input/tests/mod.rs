@@ -84,8 +84,12 @@ struct Setting {
 
 impl Setting {
     fn new() -> Self {
+        Self::with(&SPECIAL)
+    }
+
+    fn with(special: &[&str]) -> Self {
         Self {
-            special: SpecialTokens::new(&SPECIAL).unwrap(),
+            special: SpecialTokens::new(special).unwrap(),
             watch: Watch::default(),
         }
     }
@@ -121,9 +125,13 @@ fn text_of(path: &Path, block_bytes: usize) -> Result<String, TrainError> {
 }
 
 /// The pretokens of the texts, counted on several threads.
-fn counts(paths: &[PathBuf], options: FileOptions, num_threads: usize) -> PretokenCounts {
-    let setting = Setting::new();
-    let input = setting.input(paths, options).unwrap();
+fn counts(
+    setting: &Setting,
+    paths: &[PathBuf],
+    block_bytes: usize,
+    num_threads: usize,
+) -> PretokenCounts {
+    let input = setting.input(paths, options(block_bytes)).unwrap();
     let sum = Mutex::new(PretokenCounts::default());
     let count = || {
         let (mut mine, mut reader) = (PretokenCounts::default(), input.reader());
@@ -138,11 +146,10 @@ fn counts(paths: &[PathBuf], options: FileOptions, num_threads: usize) -> Pretok
     sum.into_inner().unwrap()
 }
 
-fn counts_of_whole(texts: &[String]) -> PretokenCounts {
-    let special = SpecialTokens::new(&SPECIAL).unwrap();
+fn counts_of_whole(setting: &Setting, texts: &[String]) -> PretokenCounts {
     let mut counts = PretokenCounts::default();
-    texts
-        .iter()
-        .for_each(|text| counts.update(text, &special).unwrap());
+    for text in texts {
+        counts.update(text, &setting.special).unwrap();
+    }
     counts
 }
