@@ -7,20 +7,25 @@ use super::*;
 #[test]
 fn the_first_invalid_byte_is_told_exactly() {
     let directory = tempdir().unwrap();
-    let text = "aé bé  <|>\ncé ".repeat(2);
+    let text = "aé bé  <|>\ncé ";
+    // Enough that what can be read only from the front is cut before.
+    let long = "é ".repeat(200);
+    let names = ["a.txt", "a.gz", "a.zst"];
+    let files = names.map(|name| [(name, ""), (name, &long)]).concat();
     let places = (0..=text.len()).filter(|&at| text.is_char_boundary(at));
     for (at, block_bytes) in places.flat_map(|at| [1, 2, 3, 7, 50].map(|size| (at, size))) {
         // Never valid, a continuation alone, and a character cut short.
         for bad in [&b"\xff"[..], b"\xa9", b"\xe3\x80"] {
             let (head, tail) = text.as_bytes().split_at(at);
-            for name in ["a.txt", "a.gz", "a.zst"] {
-                let bytes = [head, bad, tail].concat();
+            for (name, before) in &files {
+                let bytes = [before.as_bytes(), head, bad, tail].concat();
                 let path = write(&directory, name, &stored(name, &bytes));
                 let error = text_of(&path, block_bytes).unwrap_err();
                 let TrainError::InvalidUtf8 { offset, .. } = error else {
                     panic!("{error}")
                 };
-                assert_eq!(offset, at as u64, "{name} {block_bytes} {bad:?}");
+                let expected = before.len() + at;
+                assert_eq!(offset, expected as u64, "{name} {block_bytes} {bad:?}");
             }
         }
     }
