@@ -1,12 +1,15 @@
 //! A block to its texts: what a thread does with what it took, without the others.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use simdutf8::compat::from_utf8;
 
 use super::FileOptions;
+use super::file::InputFile;
 use super::jsonl::JsonLines;
-use super::stream::Taken;
+use super::piece::PlainFile;
 use super::texts::{Batch, Text};
 use crate::error::TrainError;
 
@@ -16,6 +19,25 @@ pub(crate) struct Block<'r> {
     bytes_read: u64,
     /// Set on an error, so that the other threads end too.
     stop: &'r AtomicBool,
+}
+
+/// A block in a thread's buffer, and where it comes from.
+pub(super) struct Taken<'a> {
+    pub(super) file: Arc<InputFile>,
+    /// Its bytes in the buffer.
+    pub(super) range: Range<usize>,
+    /// Its first byte in the file, after decompression.
+    pub(super) offset: u64,
+    pub(super) lines: Lines<'a>,
+    /// Bytes of the file as stored.
+    pub(super) bytes_read: u64,
+}
+
+/// How many lines of the file end before a block.
+pub(super) enum Lines<'a> {
+    Before(u64),
+    /// Nobody has counted them.
+    Uncounted(Arc<PlainFile<'a>>),
 }
 
 enum Content<'r> {

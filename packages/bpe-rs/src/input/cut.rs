@@ -87,15 +87,14 @@ impl TextCuts<'_> {
         (self.is_cut)(text, at) && !self.is_special_within(text, around)
     }
 
-    /// An end of a special token that is found in any case: nothing overlaps its start or its end,
-    /// so the search comes to it wherever it began.
+    /// An end of a special token that is found in any case: no other one overlaps its start, so the
+    /// search comes to it wherever it began.
     fn first_special_end(self, text: &str, places: Range<usize>) -> Option<usize> {
         let mut at = 0;
         while let Some((_, start, end)) = self.special.find(text, at)
             && end < places.end
         {
-            let is_free = |place: usize| !self.is_special_within(text, place..place);
-            if places.start <= end && is_free(start) && is_free(end) {
+            if places.start <= end && !self.is_special_within(text, start..start) {
                 return Some(end);
             }
             at = end;

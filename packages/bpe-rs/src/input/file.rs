@@ -67,6 +67,14 @@ impl InputFile {
         io_error(&self.path, source)
     }
 
+    pub(super) fn changed(&self, expected: u64, found: u64) -> TrainError {
+        TrainError::FileChanged {
+            path: self.path.clone(),
+            expected,
+            found,
+        }
+    }
+
     pub(super) fn line_too_long(&self, line: u64, limit: usize) -> TrainError {
         let path = self.path.clone();
         TrainError::LineTooLong { path, line, limit }

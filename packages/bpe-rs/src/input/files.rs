@@ -3,11 +3,12 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::FileOptions;
+use super::block::Taken;
 use super::buffer::Buffer;
 use super::cut::{Cuts, TextCuts};
 use super::file::InputFile;
 use super::piece::PlainFile;
-use super::stream::{Stream, Taken};
+use super::stream::Stream;
 use crate::error::TrainError;
 use crate::watch::Watch;
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use memchr::memchr_iter;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use super::FileOptions;
-use super::stream::{Lines, Taken};
+use super::block::{Lines, Taken};
 use crate::error::TrainError;
 
 /// So many field names are told of a line without the right one.
@@ -35,7 +36,11 @@ impl<'t> JsonLines<'t> {
             0 => lines.strip_prefix('\u{feff}').unwrap_or(lines),
             _ => lines,
         };
-        for (index, line) in lines.split('\n').enumerate() {
+        let ends = memchr_iter(b'\n', lines.as_bytes()).chain([lines.len()]);
+        let mut start = 0;
+        for (index, end) in ends.enumerate() {
+            let line = &lines[start..end];
+            start = end + 1;
             if line.len() > self.options.max_line_bytes {
                 let number = self.number(index)?;
                 return Err(self

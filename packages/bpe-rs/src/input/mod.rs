@@ -72,7 +72,7 @@ impl Default for FileOptions {
 const BLOCK_BYTES: usize = 256 << 10;
 const MAX_LINE_BYTES: usize = 100 << 20;
 /// A smaller share is not worth another thread.
-const MIN_BLOCK_BYTES: usize = 64 << 10;
+const MIN_BLOCK_BYTES: usize = 128 << 10;
 /// So many blocks a thread, and none is left with much when the others are done.
 const BLOCKS_A_THREAD: u64 = 4;
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, ErrorKind, Read};
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -10,33 +9,15 @@ use flate2::bufread::MultiGzDecoder;
 use memchr::memchr_iter;
 
 use super::FileOptions;
+use super::block::{Lines, Taken};
 use super::buffer::Buffer;
 use super::cut::Cuts;
 use super::file::{Compression, InputFile};
-use super::piece::{FIRST_WINDOW, PlainFile};
+use super::piece::FIRST_WINDOW;
 use super::pipe::Pipe;
 use super::zst::ZstDecoder;
 use crate::error::TrainError;
 use crate::watch::Watch;
-
-/// A block in a thread's buffer, and where it comes from.
-pub(super) struct Taken<'a> {
-    pub(super) file: Arc<InputFile>,
-    /// Its bytes in the buffer.
-    pub(super) range: Range<usize>,
-    /// Its first byte in the file, after decompression.
-    pub(super) offset: u64,
-    pub(super) lines: Lines<'a>,
-    /// Bytes of the file as stored.
-    pub(super) bytes_read: u64,
-}
-
-/// How many lines of the file end before a block.
-pub(super) enum Lines<'a> {
-    Before(u64),
-    /// Nobody has counted them.
-    Uncounted(Arc<PlainFile<'a>>),
-}
 
 /// A file being read.
 pub(super) struct Stream<'a> {
@@ -155,7 +136,8 @@ impl<'a> Stream<'a> {
             {
                 return Ok(first + cut);
             }
-            (start, window) = (end, 2 * window);
+            // No larger than a block: what lies behind the cut is copied once for each block.
+            (start, window) = (end, (2 * window).min(self.block_bytes.max(FIRST_WINDOW)));
         }
     }
 
@@ -185,16 +167,14 @@ impl<'a> Stream<'a> {
         self.check_size()
     }
 
-    /// A file that was read to its end has the size it had when it was looked at.
+    /// A file that was read to its end has the size it had when it was looked at, unless that was 0:
+    /// such a file may be one that the system makes up as it is read.
     fn check_size(&self) -> Result<(), TrainError> {
         let found = self.meter.consumed.load(Ordering::Relaxed);
+        let is_whole = self.meter.has_ended.load(Ordering::Relaxed);
         match self.input.size {
-            Some(expected) if expected != found && self.meter.has_ended.load(Ordering::Relaxed) => {
-                Err(TrainError::FileChanged {
-                    path: self.input.path.clone(),
-                    expected,
-                    found,
-                })
+            Some(expected) if is_whole && expected > 0 && expected != found => {
+                Err(self.input.changed(expected, found))
             }
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! Zstandard files (RFC 8878): frames one after the other, some of them to be skipped.
 
+use std::error::Error;
 use std::io::{self, BufRead, ErrorKind, Read};
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -56,7 +57,8 @@ impl<R: BufRead> ZstDecoder<R> {
         self.is_in_frame = false;
         let stored = self.decoder.get_checksum_from_data();
         if stored.is_some() && stored != self.decoder.get_calculated_checksum() {
-            return Err(invalid("the checksum of a frame does not match"));
+            let message = "the checksum of a frame does not match";
+            return Err(io::Error::new(ErrorKind::InvalidData, message));
         }
         Ok(())
     }
@@ -82,6 +84,15 @@ impl<R: BufRead> Read for ZstDecoder<R> {
     }
 }
 
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+/// The decoder's error, or the reader's where that is the cause: it says more plainly that the
+/// file ends too early.
+fn invalid(error: FrameDecoderError) -> io::Error {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(error) = cause {
+        if let Some(reader) = error.downcast_ref::<io::Error>() {
+            return reader.kind().into();
+        }
+        cause = error.source();
+    }
     io::Error::new(ErrorKind::InvalidData, error)
 }
