@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use bpe_rs::{BpeEncoder, Trainer, Vocabulary, pretokenize};
+use bpe_rs::{BpeEncoder, Trainer, Vocabulary, pretokenize, split_counters};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const BYTES: usize = 4 << 20;
@@ -108,5 +108,18 @@ fn stages(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, stages);
+/// Cutting into pretokens with each kind of instructions that this processor has.
+fn split(criterion: &mut Criterion) {
+    let text = text();
+    let count = pretokenize(&text).count();
+    let mut group = criterion.benchmark_group("split");
+    group.throughput(Throughput::Bytes(text.len() as u64));
+    for (name, counter) in split_counters() {
+        assert_eq!(counter(&text), count, "{name}");
+        group.bench_function(name, |bencher| bencher.iter(|| counter(black_box(&text))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, stages, split);
 criterion_main!(benches);

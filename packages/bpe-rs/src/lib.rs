@@ -28,7 +28,7 @@
 //! | --- | --- |
 //! | files to blocks, cut where nothing can cross | `input.rs` |
 //! | a text to the segments between its special tokens | `special.rs` |
-//! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs` |
+//! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs`; 64 bytes at once: `scan/` |
 //! | pretokens to counts, on all threads | `count.rs`, `train.rs` |
 //! | counts to merges | `merge.rs`, `queue.rs` |
 //! | a pretoken to ids, and the ids remembered | `word.rs`, `cache.rs` |
@@ -48,6 +48,7 @@ mod pretokenize;
 #[cfg(feature = "python")]
 mod py;
 mod queue;
+mod scan;
 mod special;
 mod stream;
 mod train;
@@ -58,6 +59,8 @@ mod word;
 pub use encode::{BpeEncoder, SpecialIds};
 pub use error::{EncoderError, SpecialTokenError, TrainError};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};
+#[doc(hidden)]
+pub use scan::split_counters;
 pub use stream::EncodeStream;
 pub use train::{Trainer, Vocabulary};
 pub use watch::{Progress, Stage, Watch};

@@ -89,7 +89,7 @@ fn pretoken_end(text: &str, start: usize) -> Option<usize> {
 }
 
 /// Bytes of the contraction that `rest`, which starts with `'`, begins with.
-fn contraction_length(rest: &[u8]) -> Option<usize> {
+pub(crate) fn contraction_length(rest: &[u8]) -> Option<usize> {
     match rest.get(1)? {
         b's' | b'd' | b'm' | b't' => Some(2),
         b'l' if rest.get(2) == Some(&b'l') => Some(3),
