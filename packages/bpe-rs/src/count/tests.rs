@@ -214,7 +214,9 @@ fn counts_cut_by_something_else_are_refused() {
     assert!(error.to_string().contains(r#"was "a" and "b""#), "{error}");
     let error = counts.merge(PretokenCounts::new("a", &["x"])).unwrap_err();
     assert!(
-        error.to_string().contains(r#"were ["x", "y"] and ["x"]"#),
+        error
+            .to_string()
+            .contains(r#"were ["x", "y"] here and ["x"] there"#),
         "{error}"
     );
 }

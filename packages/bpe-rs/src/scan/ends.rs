@@ -3,7 +3,8 @@
 use super::kernel::{BLOCK, Kernel};
 use super::kernel_portable::Portable;
 
-/// Ends handed over at once, at most.
+/// Ends handed over at once, at most. From 256 to 2048 long texts are cut as fast, but 12 bytes in 80,
+/// 95, 125, 195 ns: the array is cleared for each text.
 const BATCH: usize = 512;
 
 /// Hands over the ends of pretokens to `take`, a batch at a time, with the start of its first.
