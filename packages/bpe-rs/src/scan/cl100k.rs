@@ -2,8 +2,7 @@
 
 use crate::scan::eight::Eight;
 use crate::scan::kinds::{LETTER, NEWLINE, NUMBER, SIGN, SPACE, kind_at, kinds_around};
-use crate::scan::parts::{White, contraction_end, letters_end, numbers_end, run_end};
-use crate::unicode_tables::KINDS;
+use crate::scan::parts::{White, contraction_end, letters_end, numbers_end, run_end, short_word};
 
 /// The pretoken pattern of cl100k, as tiktoken 0.14 publishes it (`openai_public.py`).
 ///
@@ -19,8 +18,12 @@ pub const CL100K_PATTERN: &str = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L
 /// three. So a stream can't hold back a fixed number of bytes; it may go to the last [`is_cut`].
 #[inline]
 pub(crate) fn pretoken_end(text: &str, start: usize) -> usize {
-    if let Some(end) = short_word_end(text, start) {
-        return end;
+    if let Some((end, is_whole)) = short_word(text, start, Eight::letters) {
+        return if is_whole {
+            end
+        } else {
+            letters_end(text, end)
+        };
     }
     if let Some(end) = contraction_end(text, start) {
         return end;
@@ -45,37 +48,6 @@ pub(crate) fn pretoken_end(text: &str, start: usize) -> usize {
         _ if first.is(SIGN) => signs_end(text, next),
         _ => white_space_end(text, start),
     }
-}
-
-/// The ASCII characters that are letters, or may stand before letters, and begin no contraction.
-static BEGINS_WORD: [bool; 128] = {
-    let mut begins = [false; 128];
-    let mut byte = 0;
-    while byte < begins.len() {
-        begins[byte] = !KINDS[0][byte].is(NUMBER.or(NEWLINE)) && byte != b'\'' as usize;
-        byte += 1;
-    }
-    begins
-};
-
-/// The end of the pretoken that begins at byte `start`, if that is one of the most frequent: a
-/// character, then ASCII letters, found in one look at eight bytes.
-#[inline]
-fn short_word_end(text: &str, start: usize) -> Option<usize> {
-    let eight = Eight::at(text, start)?;
-    if !*BEGINS_WORD.get(usize::from(eight.byte(0)))? {
-        return None;
-    }
-    let length = eight.letters().with_first(true).run();
-    if length < 2 {
-        return None;
-    }
-    let end = start + length;
-    Some(if eight.has_ascii(length) {
-        end
-    } else {
-        letters_end(text, end)
-    })
 }
 
 /// `[^\s\p{L}\p{N}]*[\r\n]*` from byte `at` on.

@@ -60,35 +60,19 @@ impl Eight {
     pub(crate) fn small_letters(self) -> Members {
         Members(self.letters().0 & (self.0 & CASE) << 2)
     }
-
-    /// `A` to `Z`
-    #[inline]
-    pub(crate) fn capitals(self) -> Members {
-        Members(self.letters().0 & (!self.0 & CASE) << 2)
-    }
 }
 
 impl Members {
-    /// These, and byte 0 if `is_member`.
+    /// These, and the first byte.
     #[inline]
-    pub(crate) fn with_first(self, is_member: bool) -> Self {
-        Self(self.0 | u64::from(is_member) << 7)
+    pub(crate) fn with_first(self) -> Self {
+        Self(self.0 | 1 << 7)
     }
 
     /// The first place where none stands; 8 if there is none.
     #[inline]
     pub(crate) fn run(self) -> usize {
         (!self.0 & HIGH).trailing_zeros() as usize / 8
-    }
-
-    /// The first place where none stands behind this run and then a run of one or more of `next`.
-    #[inline]
-    pub(crate) fn run_then(self, next: Self) -> Option<usize> {
-        let others = !self.0 & HIGH;
-        let first = others & others.wrapping_neg();
-        // All from `first` on, or nothing at all if eight stand in this run.
-        let behind = first.wrapping_neg();
-        (next.0 & first != 0).then(|| (!next.0 & HIGH & behind).trailing_zeros() as usize / 8)
     }
 }
 
@@ -104,7 +88,6 @@ mod tests {
                 u8::is_ascii_alphabetic as fn(&_) -> _,
             ),
             (Eight::small_letters, u8::is_ascii_lowercase),
-            (Eight::capitals, u8::is_ascii_uppercase),
         ];
         for (byte, beside) in
             (0..=u8::MAX).flat_map(|byte| [b'a', b'Z', 0, 0xff].map(|b| (byte, b)))
@@ -121,19 +104,14 @@ mod tests {
 
     #[test]
     fn runs_end_anywhere() {
-        for (first, second) in (0..=8).flat_map(|first| (0..=8 - first).map(move |l| (first, l))) {
-            let text = "X".repeat(first) + &"x".repeat(second) + "!!!!!!!!";
+        for (small, capitals) in (0..=8).flat_map(|small| (0..=8 - small).map(move |c| (small, c)))
+        {
+            let text = "x".repeat(small) + &"X".repeat(capitals) + "!!!!!!!!";
             let eight = Eight::at(&text, 0).unwrap();
-            assert_eq!(eight.letters().run(), first + second);
-            assert_eq!(eight.capitals().run(), first);
-            let both = (second > 0).then_some(first + second);
-            assert_eq!(eight.capitals().run_then(eight.small_letters()), both);
+            assert_eq!(eight.letters().run(), small + capitals);
+            assert_eq!(eight.small_letters().run(), small);
+            assert_eq!(eight.small_letters().with_first().run(), small.max(1));
         }
-        let one_capital = Eight::at("Xxx!!!!!", 0).unwrap().small_letters();
-        assert_eq!(
-            (one_capital.run(), one_capital.with_first(true).run()),
-            (0, 3)
-        );
     }
 
     #[test]

@@ -5,8 +5,7 @@ use crate::scan::kinds::{
     CASELESS, Kinds, LETTER, LOWER, MARK, NEWLINE, NUMBER, OTHER, SIGN, SPACE, UPPER, kind_at,
     kinds_around,
 };
-use crate::scan::parts::{White, contraction_end, lower_end, numbers_end, run_end};
-use crate::unicode_tables::KINDS;
+use crate::scan::parts::{White, contraction_end, lower_end, numbers_end, run_end, short_word};
 
 /// The pretoken pattern of o200k, as tiktoken 0.14 publishes it (`openai_public.py`).
 ///
@@ -34,8 +33,8 @@ const WORD: Kinds = LETTER.or(MARK);
 /// hold back a fixed number of bytes; it may go to the last [`is_cut`].
 #[inline]
 pub(crate) fn pretoken_end(text: &str, start: usize) -> usize {
-    if let Some(end) = short_word_end(text, start) {
-        return end;
+    if let Some((end, is_whole)) = short_word(text, start, Eight::small_letters) {
+        return if is_whole { end } else { small_end(text, end) };
     }
     let Some((first, width)) = kind_at(text, start) else {
         return text.len();
@@ -59,34 +58,6 @@ pub(crate) fn pretoken_end(text: &str, start: usize) -> usize {
     }
 }
 
-/// The ASCII characters that may stand before a word.
-static PRECEDES_WORD: [bool; 128] = {
-    let mut precedes = [false; 128];
-    let mut byte = 0;
-    while byte < precedes.len() {
-        precedes[byte] = KINDS[0][byte].is(SPACE.or(OTHER));
-        byte += 1;
-    }
-    precedes
-};
-
-/// The end of the pretoken that begins at byte `start`, if that is one of the most frequent: ASCII
-/// capitals, or none, and small letters, with a character before them or without, found in one look
-/// at eight bytes.
-#[inline]
-fn short_word_end(text: &str, start: usize) -> Option<usize> {
-    let eight = Eight::at(text, start)?;
-    let before = *PRECEDES_WORD.get(usize::from(eight.byte(0)))?;
-    let capitals = eight.capitals().with_first(before);
-    let length = capitals.run_then(eight.small_letters())?;
-    let end = start + length;
-    if eight.has_ascii(length) && eight.byte(length) != b'\'' {
-        return Some(end);
-    }
-    let end = lower_end(text, end, LOWER.or(EITHER));
-    Some(contraction_end(text, end).unwrap_or(end))
-}
-
 /// The end of the word that begins at byte `start`, with its contraction.
 ///
 /// The first alternative, `[capitals]*[small]+`, takes all capitals and the small letters behind
@@ -103,11 +74,17 @@ fn word_end(text: &str, start: usize) -> usize {
             last_either = Some(capitals_end);
         }
     }
-    let small_end = lower_end(text, capitals_end, LOWER.or(EITHER));
-    let end = match last_either {
-        Some(last) if small_end == capitals_end => last,
-        _ => small_end,
-    };
+    match (last_either, kind_at(text, capitals_end)) {
+        (_, Some((LOWER, width))) => small_end(text, capitals_end + width),
+        (Some(last), _) if last < capitals_end => last,
+        _ => contraction_end(text, capitals_end).unwrap_or(capitals_end),
+    }
+}
+
+/// The end of a word that goes on with small letters, or none, at byte `at`.
+#[inline]
+fn small_end(text: &str, at: usize) -> usize {
+    let end = lower_end(text, at, LOWER.or(EITHER));
     contraction_end(text, end).unwrap_or(end)
 }
 

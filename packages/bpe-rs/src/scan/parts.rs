@@ -2,6 +2,36 @@
 
 use crate::scan::eight::{Eight, Members};
 use crate::scan::kinds::{Kinds, LETTER, NEWLINE, NUMBER, WHITE, kind_at};
+use crate::unicode_tables::KINDS;
+
+/// The ASCII characters that are letters, or may stand before letters, and begin no contraction.
+static BEGINS_WORD: [bool; 128] = {
+    let mut begins = [false; 128];
+    let mut byte = 0;
+    while byte < begins.len() {
+        begins[byte] = !KINDS[0][byte].is(NUMBER.or(NEWLINE)) && byte != b'\'' as usize;
+        byte += 1;
+    }
+    begins
+};
+
+/// The most frequent beginning of a pretoken, found in one look at eight bytes: an ASCII character
+/// that may be a letter or not, then ASCII letters that are `members`. Gives the end of those, and
+/// whether they are all, since an ASCII character ends them, and no apostrophe.
+#[inline]
+pub(crate) fn short_word(
+    text: &str,
+    start: usize,
+    members: impl Fn(Eight) -> Members,
+) -> Option<(usize, bool)> {
+    let eight = Eight::at(text, start)?;
+    if !*BEGINS_WORD.get(usize::from(eight.byte(0)))? {
+        return None;
+    }
+    let length = members(eight).with_first().run();
+    let is_whole = eight.has_ascii(length) && eight.byte(length) != b'\'';
+    (length > 1).then_some((start + length, is_whole))
+}
 
 /// The end of the run of `kinds` that goes on at byte `at`.
 #[inline]
