@@ -3,9 +3,10 @@
 //! On generated text with a few frequent words and many rare ones, as in prose. `BPE_BENCH_FILE`
 //! names a real text to use in its place.
 
+use std::collections::HashSet;
 use std::hint::black_box;
 
-use bpe_rs::{BpeEncoder, Trainer, Vocabulary, pretokenize};
+use bpe_rs::{BpeEncoder, Trainer, Vocabulary, count_distinct, pretokenize};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const BYTES: usize = 4 << 20;
@@ -108,5 +109,26 @@ fn stages(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, stages);
+/// Counting alone: the pretokens have been cut before.
+fn count(criterion: &mut Criterion) {
+    let text = text();
+    let ends: Vec<usize> = pretokenize(&text)
+        .scan(0, |end, pretoken| {
+            *end += pretoken.len();
+            Some(*end)
+        })
+        .collect();
+    let count = || count_distinct(black_box(&text), black_box(&ends)).expect("few pretokens");
+    let distinct: HashSet<&str> = pretokenize(&text).collect();
+    assert_eq!(count(), distinct.len());
+
+    let mut group = criterion.benchmark_group("count");
+    group
+        .sample_size(20)
+        .throughput(Throughput::Bytes(text.len() as u64));
+    group.bench_function("pretokens cut before", |bencher| bencher.iter(count));
+    group.finish();
+}
+
+criterion_group!(benches, stages, count);
 criterion_main!(benches);

@@ -29,7 +29,7 @@
 //! | files to blocks, cut where nothing can cross | `input.rs` |
 //! | a text to the segments between its special tokens | `special.rs` |
 //! | a segment to pretokens | `pretokenize.rs`, `unicode_tables.rs` |
-//! | pretokens to counts, on all threads | `count.rs`, `train.rs` |
+//! | pretokens to counts, on all threads | `count/`, `train.rs` |
 //! | counts to merges | `merge.rs`, `queue.rs` |
 //! | a pretoken to ids, and the ids remembered | `word.rs`, `cache.rs` |
 //! | a text to ids, whole or in parts | `encode.rs`, `stream.rs` |
@@ -55,6 +55,8 @@ mod unicode_tables;
 mod watch;
 mod word;
 
+#[doc(hidden)]
+pub use count::table::count_distinct;
 pub use encode::{BpeEncoder, SpecialIds};
 pub use error::{EncoderError, SpecialTokenError, TrainError};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};

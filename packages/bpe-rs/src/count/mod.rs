@@ -4,7 +4,7 @@
     not(test),
     expect(dead_code, reason = "PretokenCounts is to be built on it")
 )]
-mod table;
+pub(crate) mod table;
 
 use hashbrown::HashMap;
 

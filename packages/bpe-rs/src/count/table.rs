@@ -28,7 +28,8 @@ const MIN_SLOTS: usize = 1 << 10;
 /// Three of four slots are taken at most. One of two is no faster: frequent pretokens are at home
 /// anyway, and a smaller table is better cached.
 const MAX_LOAD: (usize, usize) = (3, 4);
-/// So many homes are asked for before the first of them is searched.
+/// So many homes are asked for before the first of them is searched. With 32, the first has not
+/// come yet; with 128, the last have pushed it out.
 const AHEAD: usize = 64;
 
 /// How often each pretoken occurs.
@@ -78,8 +79,7 @@ impl PretokenTable {
 
     /// Each distinct pretoken and its count, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        let taken = self.slots.iter().filter(|slot| !slot.is_vacant());
-        taken.map(|slot| (self.pretoken(slot), slot.count))
+        self.taken().map(|slot| (self.pretoken(slot), slot.count))
     }
 
     /// Counts each pretoken of a batch once; the first begins at `start`, each other where the one
@@ -128,17 +128,33 @@ impl PretokenTable {
         if self.len < other.len {
             std::mem::swap(self, &mut other);
         }
-        // Counted, not guessed: parts of a corpus share most of their pretokens, and room for the
-        // sum of both lengths would be twice what is needed.
-        let taken = || other.slots.iter().filter(|slot| !slot.is_vacant());
-        let is_new = |slot: &&Slot| self.slots[self.search(slot, &other)].is_vacant();
-        self.make_room(taken().filter(is_new).count());
-        for slot in taken() {
-            let (key, pretoken) = (slot.key(), other.pretoken(slot));
+        // Room at once, as pretokens that come in the order of their homes pile up in a table that
+        // grows under them. Counted, as parts of a corpus share most of their pretokens: the sum
+        // of both lengths would be nearly twice what is needed.
+        self.make_room(other.taken().filter(|slot| !self.seems_known(slot)).count());
+        for slot in other.taken() {
+            let key = slot.key();
             let home = self.home(self.hash(key));
-            self.add_from(home, key, pretoken, slot.count)?;
+            self.add_from(home, key, other.pretoken(slot), slot.count)?;
+            self.make_room(1); // has always been made, but for pretokens whose hashes are equal
         }
         Ok(())
+    }
+
+    /// Whether the pretoken of another table's slot is here; of a long one, whether its hash is.
+    fn seems_known(&self, slot: &Slot) -> bool {
+        let key = slot.key();
+        let hash_of_long = |key| long_parts(key).map(|(hash, _)| hash);
+        let long = hash_of_long(key);
+        let at = self.search_from(self.home(self.hash(key)), |slot| match long {
+            Some(_) => hash_of_long(slot.key()) == long,
+            None => slot.key() == key,
+        });
+        !self.slots[at].is_vacant()
+    }
+
+    fn taken(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| !slot.is_vacant())
     }
 
     /// The pretoken that a taken slot of this table stands for.
@@ -224,24 +240,13 @@ impl PretokenTable {
             .is_some_and(|(other, number)| other == hash && self.long.get(number) == pretoken)
     }
 
-    /// Where the pretoken of another table's slot is, or the vacant slot where it belongs.
-    fn search(&self, slot: &Slot, other: &Self) -> usize {
-        let key = slot.key();
-        let home = self.home(self.hash(key));
-        match long_parts(key) {
-            Some((hash, number)) => {
-                let pretoken = other.long.get(number);
-                self.search_from(home, |slot| self.is_long(slot, hash, pretoken))
-            }
-            None => self.search_from(home, |slot| slot.key() == key),
-        }
-    }
-
+    /// Where the search that begins at `home` ends: at what is wanted, or at the vacant slot where
+    /// that belongs.
     #[inline(always)]
     fn search_from(&self, home: usize, is_wanted: impl Fn(&Slot) -> bool) -> usize {
         let last = self.slots.len() - 1;
         let mut at = home;
-        // Ends, because there is a vacant slot.
+        // Ends, because a quarter of the slots is vacant.
         while !is_wanted(&self.slots[at]) && !self.slots[at].is_vacant() {
             at = (at + 1) & last;
         }
@@ -254,7 +259,8 @@ impl PretokenTable {
     }
 
     /// Adds to a pretoken's count. If it has become more frequent than the one that stands at its
-    /// home they change places: that one's home is no later, so it is found on the same way.
+    /// home they change places: that one's home is no later, so it is found on the same way. Mixed
+    /// text is counted in 10 % less time for it.
     #[inline(always)]
     fn raise(&mut self, at: usize, home: usize, count: u64) -> Result<(), TrainError> {
         let slot = &mut self.slots[at];
@@ -300,6 +306,19 @@ impl PretokenTable {
             self.slots[vacant] = slot;
         }
     }
+}
+
+/// For the benchmarks: counts the pretokens of `text` that end at `ends`, and returns how many
+/// distinct ones there are.
+///
+/// # Errors
+///
+/// [`TrainError::CountOverflow`], which 2^64 pretokens would be needed for.
+#[doc(hidden)]
+pub fn count_distinct(text: &str, ends: &[usize]) -> Result<usize, TrainError> {
+    let mut table = PretokenTable::new();
+    table.add_batch(text.as_bytes(), 0, ends)?;
+    Ok(table.len())
 }
 
 #[cfg(test)]
@@ -443,6 +462,23 @@ mod tests {
             table.add(number.as_bytes(), 4000).unwrap();
             assert!(table.slots[home].count >= here + 4000);
         }
+    }
+
+    #[test]
+    fn long_pretokens_with_one_hash_are_told_apart() {
+        let pretokens: Vec<Vec<u8>> = (0..20).map(|length| vec![b'a'; 16 + length]).collect();
+        let same_hash = |counts: std::ops::Range<u64>| {
+            let mut table = PretokenTable::with_slots(64);
+            for (pretoken, count) in pretokens.iter().zip(counts) {
+                let (home, hash) = (table.home(7 << 50), 7 << 50);
+                table.add_long(home, hash, pretoken, count).unwrap();
+            }
+            table
+        };
+        let mut sum = same_hash(0..10);
+        sum.merge(same_hash(100..120)).unwrap();
+        let sums = (0..20).map(|at| 100 + at + if at < 10 { at } else { 0 });
+        assert_eq!(counts(&sum), pretokens.iter().cloned().zip(sums).collect());
     }
 
     #[test]
