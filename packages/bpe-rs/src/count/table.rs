@@ -1,7 +1,7 @@
 //! The pretokens of a text and their counts, in one flat table.
 //!
 //! Nearly all pretokens are short, so a slot holds the bytes themselves beside the count: to count a
-//! pretoken seen before takes one multiplication and one cache line, and follows no pointer.
+//! pretoken seen before takes two multiplications and one cache line, and follows no pointer.
 //!
 //! A search begins at the slot that the first bits of the hash name, the pretoken's home, and goes
 //! on from slot to slot until it meets the pretoken or a vacant slot. Nothing is ever taken out of
