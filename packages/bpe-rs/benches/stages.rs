@@ -6,7 +6,8 @@
 use std::hint::black_box;
 
 use bpe_rs::{
-    BpeEncoder, Counter, PretokenCounts, Trainer, Vocabulary, pretokenize, split_counters,
+    BpeEncoder, Counter, PretokenCounts, Trainer, Vocabulary, count_distinct, pretokenize,
+    split_counters,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -99,6 +100,15 @@ fn stages(criterion: &mut Criterion) {
             bencher.iter(|| split(black_box(&text)));
         });
     }
+    let ends: Vec<usize> = pretokenize(&text)
+        .scan(0, |end, pretoken| {
+            *end += pretoken.len();
+            Some(*end)
+        })
+        .collect();
+    group.bench_function("count", |bencher| {
+        bencher.iter(|| count_distinct(black_box(&text), black_box(&ends)));
+    });
     group.bench_function("split and count", |bencher| {
         bencher.iter(|| count(black_box(&text)))
     });

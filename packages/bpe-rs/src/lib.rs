@@ -57,6 +57,8 @@ mod unicode_tables;
 mod watch;
 mod word;
 
+#[doc(hidden)]
+pub use count::count_distinct;
 pub use count::{Entries, PretokenCounts};
 pub use counter::Counter;
 pub use encode::{BpeEncoder, SpecialIds};

@@ -26,3 +26,5 @@ pub use entries::Entries;
 pub(crate) use file::CutBy;
 pub(crate) use spill::Spill;
 pub(crate) use table::PretokenTable;
+#[doc(hidden)]
+pub use table::count_distinct;

@@ -9,14 +9,16 @@ pub(super) struct LongPretokens {
 
 impl LongPretokens {
     /// Keeps a pretoken and returns its number.
-    pub(super) fn push(&mut self, pretoken: &[u8]) -> usize {
+    pub(super) fn push(&mut self, pretoken: &[u8]) -> u64 {
+        let number = self.ends.len();
         self.bytes.extend_from_slice(pretoken);
         self.ends.push(self.bytes.len());
-        self.ends.len() - 1
+        number as u64
     }
 
     /// The pretoken that [`LongPretokens::push`] gave this number.
-    pub(super) fn get(&self, number: usize) -> &[u8] {
+    pub(super) fn get(&self, number: u64) -> &[u8] {
+        let number = number as usize; // it was one
         let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[number]]
     }

@@ -54,18 +54,18 @@ fn last_bytes(bytes: &[u8]) -> Key {
 }
 
 /// The number of a long pretoken that has none yet: this key is in no slot.
-pub(super) const NO_NUMBER: usize = (1 << NUMBER_BITS) - 1;
+pub(super) const NO_NUMBER: u64 = (1 << NUMBER_BITS) - 1;
 
 /// The key of the long pretoken with this hash and number.
 #[inline]
-pub(super) fn long_key(hash: u64, number: usize) -> Key {
+pub(super) fn long_key(hash: u64, number: u64) -> Key {
     Key::from(hash) | (number as Key) << NUMBER_SHIFT | Key::from(LONG) << KIND_SHIFT
 }
 
 /// Hash and number of a long pretoken; `None` for the key of a short one.
 #[inline(always)]
-pub(super) fn long_parts(key: Key) -> Option<(u64, usize)> {
-    let number = (key >> NUMBER_SHIFT) as usize & NO_NUMBER;
+pub(super) fn long_parts(key: Key) -> Option<(u64, u64)> {
+    let number = (key >> NUMBER_SHIFT) as u64 & NO_NUMBER;
     ((key >> KIND_SHIFT) as u8 == LONG).then_some((key as u64, number))
 }
 
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_long_key_gives_back_hash_and_number() {
         for hash in [0, 1, u64::MAX] {
-            for number in [0, 1, (1 << 56) - 1] {
+            for number in [0, 1, NO_NUMBER] {
                 let key = long_key(hash, number);
                 assert_eq!(long_parts(key), Some((hash, number)));
                 assert!(!Slot::new(key, 1).is_vacant());
