@@ -99,11 +99,7 @@ impl PretokenCounts {
     /// [`PretokenCounts::merge`], or [`TrainError::Interrupted`]: then only some have been added.
     pub(crate) fn merge_watched(&mut self, other: Self, watch: &Watch) -> Result<(), TrainError> {
         self.cut_by.check_same(&other.cut_by)?;
-        let mut small = other.table;
-        if small.len() > self.table.len() {
-            std::mem::swap(&mut small, &mut self.table);
-        }
-        self.table.merge(small)?;
+        self.table.merge(other.table)?;
         self.runs.append(other.runs, &self.cut_by, watch)
     }
 

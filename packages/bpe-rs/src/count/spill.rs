@@ -95,9 +95,8 @@ impl Spill {
     ) -> Result<PretokenCounts, TrainError> {
         let state = self.state.into_inner();
         let runs = state.unwrap_or_else(PoisonError::into_inner).runs;
-        let mut tables = tables.into_iter();
-        let mut sum = tables.next().unwrap_or_else(PretokenTable::new);
-        tables.try_for_each(|table| sum.merge(table))?;
+        let mut sum = PretokenTable::new();
+        tables.into_iter().try_for_each(|table| sum.merge(table))?;
         Ok(PretokenCounts::from_parts(self.cut_by, sum, runs))
     }
 
