@@ -2,7 +2,7 @@
 
 use crate::error::PatternError;
 use crate::pretokenize::GPT2_PATTERN;
-use crate::scan::batch::cut;
+use crate::scan::ends::cut;
 use crate::scan::general::General;
 use crate::scan::kinds::{LETTER, NUMBER, SIGN, kinds_around};
 use crate::scan::{cl100k, gpt2_ends, o200k};

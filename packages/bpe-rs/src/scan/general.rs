@@ -3,7 +3,7 @@
 use fancy_regex::{Regex, RegexBuilder};
 
 use crate::error::PatternError;
-use crate::scan::batch::Batch;
+use crate::scan::ends::Ends;
 
 /// A compiled pattern, read as the fancy-regex crate reads it: `\p{L}` and its like follow the
 /// Unicode version of that crate, which may be older than that of our tables.
@@ -33,21 +33,21 @@ impl General {
         text: &str,
         take: &mut impl FnMut(usize, &[usize]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (mut batch, mut at) = (Batch::new(take), 0);
+        let (mut pretokens, mut at) = (Ends::new(take), 0);
         for found in self.0.find_iter(text) {
             let found = found.map_err(|error| PatternError::search(text, at, &error))?;
             for end in [found.start(), found.end()] {
                 // Not so where nothing stands between two matches, or `\K` moved a start.
                 if end > at {
-                    batch.push(end)?;
+                    pretokens.push(end)?;
                     at = end;
                 }
             }
         }
         if at < text.len() {
-            batch.push(text.len())?;
+            pretokens.push(text.len())?;
         }
-        batch.finish()
+        pretokens.finish()
     }
 }
 

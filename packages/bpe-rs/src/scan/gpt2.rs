@@ -129,7 +129,10 @@ impl<E, F: FnMut(usize, &[usize]) -> Result<(), E>> Scan for Cut<'_, F> {
                 ends.push_mask(kernel, base, begun & inner(base, bytes.len()))?;
             }
         }
-        ends.finish(bytes.len())
+        if !bytes.is_empty() {
+            ends.push(bytes.len())?;
+        }
+        ends.finish()
     }
 }
 

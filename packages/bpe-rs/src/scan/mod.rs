@@ -4,11 +4,10 @@
 //! boundaries. What it means is defined, readably, by [`pretokenize`](crate::pretokenize()); the
 //! scanner gives the same pretokens at the speed of memory.
 
-pub(crate) mod batch;
 pub(crate) mod cl100k;
 mod classify;
 pub(crate) mod eight;
-mod ends;
+pub(crate) mod ends;
 pub(crate) mod general;
 mod gpt2;
 #[cfg(test)]
