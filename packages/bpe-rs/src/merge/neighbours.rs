@@ -35,8 +35,13 @@ impl Neighbours {
         &mut self.by_symbol[symbol as usize]
     }
 
-    /// The tokens met; they may be changed while one goes through them.
-    pub(super) fn met(&self) -> Range<usize> {
+    /// The tokens met in this merge.
+    pub(super) fn met(&self) -> &[Symbol] {
+        &self.met
+    }
+
+    /// Numbers for `nth`, for a loop in which tallies change.
+    pub(super) fn numbers(&self) -> Range<usize> {
         0..self.met.len()
     }
 

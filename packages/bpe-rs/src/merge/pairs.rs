@@ -103,6 +103,18 @@ impl Pairs {
         (slot.key != FREE).then_some(slot.index)
     }
 
+    /// Brings into the cache what finding these pairs will look at first.
+    pub(super) fn warm(&self, pairs: impl Iterator<Item = SymbolPair>) {
+        // Nothing depends on these loads, so the processor waits for all of them at once.
+        let slots = pairs.map(|pair| &self.slots[self.home(key(pair))]);
+        std::hint::black_box(slots.fold(0, |sum, slot| sum ^ slot.key));
+    }
+
+    #[inline]
+    fn home(&self, key: u64) -> usize {
+        (mix(key) >> self.shift) as usize
+    }
+
     /// Adds a pair that is not there, with room for so many places, and tells where that begins.
     pub(super) fn add(
         &mut self,

@@ -70,6 +70,7 @@ impl PairQueue {
     ) -> Result<Option<PairIndex>, TrainError> {
         loop {
             while let Some(Candidate { index, .. }) = self.ties.pop(tokens) {
+                watch.check()?;
                 let count = pairs.count(index);
                 if count == self.count {
                     return Ok(Some(index));

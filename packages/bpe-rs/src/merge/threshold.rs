@@ -8,14 +8,14 @@ use super::{MergeOptions, Pair};
 /// How far at least the threshold falls when no pair reaches it any more.
 const FALL: u64 = 4;
 
-/// Most pairs are rare and never merged, so nothing is stored about them: neither their count nor
-/// their places, only a pair that occurs `count` times is watched. That loses nothing. The count of
-/// a pair only falls once the merge is over that made the younger of its tokens; so what is rare
-/// then stays rare, and when no watched pair is left, all pairs are counted again under a lower
-/// threshold.
+/// Most pairs are rare and never merged. Nothing is stored about these, neither count nor places: a
+/// pair is watched only if it occurs at least `count` times when it comes up. That loses nothing.
+/// Once the merge is over that made the younger of its tokens, the count of a pair only falls, so
+/// what is rare then stays rare; and when no watched pair is left, all pairs are counted again
+/// under a lower threshold.
 ///
 /// The first threshold is a guess at how frequent the last merge will be. In the corpora looked at
-/// (prose, code, sixty languages; 500 to 100,000 merges) that was 1/4 to 1/60 of the mean of all
+/// (prose, code, sixty languages; 500 to 100,000 merges) that was 1/2 to 1/60 of the mean of all
 /// pairs a merge; only where the corpus ran out of pairs to merge it was less. So 1/64 makes
 /// counting again rare, and for 32,000 merges of sixty languages watches 150,000 pairs of a million.
 #[derive(Debug)]

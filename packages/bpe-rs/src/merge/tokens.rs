@@ -14,6 +14,9 @@ pub(super) const SEPARATOR: Symbol = 0;
 /// Where the right one of two merged tokens began: no pair noted there is valid any more.
 pub(super) const INSIDE: Symbol = Symbol::MAX;
 
+/// So many bytes of a token are compared at once, as its key.
+const KEY_BYTES: u32 = u64::BITS / 8;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Token {
     /// Where it stands in the text, in one of the pretokens that hold it.
@@ -92,8 +95,11 @@ impl Tokens {
 
     /// Which of two tokens of equal keys comes first.
     pub(super) fn compare(&self, one: Symbol, other: Symbol) -> Ordering {
-        if one == other {
-            return Ordering::Equal;
+        let [a, b] = [one, other].map(|symbol| self.tokens[symbol as usize]);
+        // One begins with the other if the key holds all of it, and if both began at one place. The
+        // latter matters where a long pretoken is one token that grows with each merge.
+        if a.length.min(b.length) <= KEY_BYTES || a.start == b.start {
+            return a.length.cmp(&b.length);
         }
         self.bytes(one).cmp(self.bytes(other))
     }
