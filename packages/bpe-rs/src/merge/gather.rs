@@ -55,7 +55,7 @@ pub(super) fn token_pairs(
     let length = |symbol| places.tokens.length(symbol);
     let sketch = Sketch::new(places, length)?;
     threshold.lower(sketch.total(), merges);
-    let mut frequent = Pairs::new(0);
+    let mut frequent = Pairs::new(0, 0);
     let mut cells = Vec::new();
     places.for_each_pair(length, |pair, _, _| {
         if sketch.at_most(pair) >= threshold.count && frequent.find(pair).is_none() {
@@ -92,18 +92,24 @@ impl Places<'_> {
     /// Makes room for the places of those pairs that the threshold admits.
     fn keep(
         &self,
-        pairs: impl Iterator<Item = SymbolPair>,
+        pairs: impl Iterator<Item = SymbolPair> + Clone,
         cells: &mut [Tally],
         threshold: &Threshold,
     ) -> Result<Pairs, TrainError> {
-        let mut kept = Pairs::new(self.few);
-        for (pair, cell) in pairs.zip(cells) {
-            let Tally { count, places } = *cell;
+        for (pair, cell) in pairs.clone().zip(&mut *cells) {
             let bytes = self.tokens.length(pair.0) + self.tokens.length(pair.1);
-            cell.places = NOWHERE;
-            if places > 0 && threshold.admits(pair, count, bytes) {
-                cell.places = kept.add(pair, count, places, self.watch)?;
+            if !threshold.admits(pair, cell.count, bytes) {
+                cell.places = 0;
             }
+        }
+        let total = cells.iter().map(|cell| cell.places).sum();
+        let mut kept = Pairs::new(total, self.few);
+        for (pair, cell) in pairs.zip(cells) {
+            self.watch.check()?;
+            cell.places = match cell.places {
+                0 => NOWHERE,
+                places => kept.add(pair, cell.count, places, self.watch)?,
+            };
         }
         kept.plan_sweep();
         Ok(kept)

@@ -56,7 +56,7 @@ impl<'a> Learner<'a> {
             symbols: layout.symbols,
             runs: layout.runs,
             tokens: Tokens::new(layout.text, options.tie_break),
-            pairs: Pairs::new(0),
+            pairs: Pairs::new(0, 0),
             queue: PairQueue::new(),
             threshold: Threshold::new(options, first, tuning.share),
             before: Neighbours::default(),
@@ -106,7 +106,7 @@ impl<'a> Learner<'a> {
         pairs: impl Fn(&Places, &mut Threshold, usize) -> Result<Pairs, TrainError>,
         merges: usize,
     ) -> Result<(), TrainError> {
-        self.pairs = Pairs::new(0); // the room they take is needed
+        self.pairs = Pairs::new(0, 0); // the room they take is needed
         let places = Places {
             symbols: &self.symbols,
             runs: &self.runs,

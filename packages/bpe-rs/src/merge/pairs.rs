@@ -36,6 +36,8 @@ pub(super) struct Pairs {
     /// Where the left tokens of the pairs begin, or began: a later merge may have taken one. Those
     /// of one pair are in the order of the text, which decides how "aaa" is merged: from the left.
     places: Vec<u32>,
+    /// So many of `places` are taken.
+    end: usize,
     slots: Vec<Slot>,
     /// So many bits of a hash are not needed.
     shift: u32,
@@ -46,10 +48,12 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    pub(super) fn new(few: usize) -> Self {
+    /// With room for so many places, which the system zeroes when they are first touched.
+    pub(super) fn new(places: usize, few: usize) -> Self {
         Self {
             watched: Vec::new(),
-            places: Vec::new(),
+            places: vec![0; places],
+            end: 0,
             slots: vec![Slot::default(); 1 << FIRST_BITS],
             shift: u64::BITS - FIRST_BITS,
             sweep_at: (0, 0),
@@ -94,7 +98,7 @@ impl Pairs {
     pub(super) fn range(&self, index: PairIndex) -> Range<usize> {
         let index = index as usize;
         let next = self.watched.get(index + 1);
-        self.watched[index].start..next.map_or(self.places.len(), |next| next.start)
+        self.watched[index].start..next.map_or(self.end, |next| next.start)
     }
 
     #[inline]
@@ -125,9 +129,12 @@ impl Pairs {
     ) -> Result<usize, TrainError> {
         let what = "pairs of tokens";
         let index = PairIndex::try_from(self.len()).map_err(|_| TrainError::TooMany { what })?;
-        let start = self.places.len();
+        let start = self.end;
+        self.end += places;
         self.watched.push(Watched { pair, count, start });
-        self.places.resize(start + places, 0);
+        if self.end > self.places.len() {
+            self.places.resize(self.end, 0);
+        }
         if 2 * self.len() > self.slots.len() {
             self.rehash(2 * self.slots.len(), watch)?;
         } else {
@@ -137,7 +144,7 @@ impl Pairs {
     }
 
     pub(super) fn should_sweep(&self) -> bool {
-        self.len() > self.sweep_at.0 || self.places.len() > self.sweep_at.1
+        self.len() > self.sweep_at.0 || self.end > self.sweep_at.1
     }
 
     /// Drops all pairs but those that are `worth` it, with their places. The others stay in order.
@@ -164,6 +171,7 @@ impl Pairs {
         }
         self.watched.truncate(kept);
         self.places.truncate(end);
+        self.end = end;
         self.rehash(self.slots.len(), watch)?;
         self.plan_sweep();
         Ok(())
@@ -172,7 +180,7 @@ impl Pairs {
     /// The next sweep is due when the room taken has grown by half.
     pub(super) fn plan_sweep(&mut self) {
         let more = |len: usize| len + (len / 2).max(self.few);
-        self.sweep_at = (more(self.len()), more(self.places.len()));
+        self.sweep_at = (more(self.len()), more(self.end));
     }
 
     fn rehash(&mut self, slots: usize, watch: &Watch) -> Result<(), TrainError> {
