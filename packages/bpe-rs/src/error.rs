@@ -284,6 +284,18 @@ pub enum TrainError {
         /// What there are too many of.
         what: &'static str,
     },
+    /// The tokens would not fit memory.
+    #[error(
+        "the tokens learned take {total} bytes in all, and more than {limit} are never meant: some \
+         pretokens are very long; give max_token_bytes or max_pretoken_bytes, or a smaller \
+         vocab_size"
+    )]
+    TokensTooLong {
+        /// Bytes of all tokens.
+        total: u64,
+        /// How many there may be.
+        limit: u64,
+    },
     /// A merge to begin with joins a token that is not known by then.
     #[error(
         "merge {merge} of those to begin with joins token id {token_id}, but there are only \

@@ -24,6 +24,10 @@ pub struct Vocabulary {
     pub merges: Vec<(u32, u32)>,
 }
 
+/// All tokens together must be shorter. Sane ones take megabytes; but a single long pretoken that is
+/// merged to the end grows one token out of another, and n of them take n * n / 2 bytes.
+const MAX_TOTAL_BYTES: u64 = 4 << 30;
+
 /// Left and right bytes of a merge.
 pub type Merge = (Vec<u8>, Vec<u8>);
 
@@ -259,6 +263,7 @@ impl Trainer {
         if u32::try_from(first_merged + merges.len()).is_err() {
             return Err(TrainError::TooMany { what: "tokens" });
         }
+        check_total_length(merges)?;
         let mut ids = [0; BYTES];
         for (id, &byte) in (self.special_tokens().len() as u32..).zip(alphabet) {
             ids[usize::from(byte)] = id;
@@ -277,6 +282,21 @@ impl Trainer {
         }
         Ok(Vocabulary { tokens, merges })
     }
+}
+
+fn check_total_length(merges: &[Pair]) -> Result<(), TrainError> {
+    let mut lengths = vec![1_u64; BYTES];
+    let mut total = 0_u64;
+    for &(left, right) in merges {
+        let length = lengths[left as usize].saturating_add(lengths[right as usize]);
+        lengths.push(length);
+        total = total.saturating_add(length);
+    }
+    let limit = MAX_TOTAL_BYTES;
+    if total > limit {
+        return Err(TrainError::TokensTooLong { total, limit });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -340,6 +360,17 @@ mod tests {
             trainer.counter.files.block_bytes = block_bytes;
             prop_assert_eq!(trainer.train_files(&paths).ok(), whole);
         }
+    }
+
+    #[test]
+    fn tokens_that_grow_out_of_one_another_are_refused_before_they_are_written() {
+        // Each token is twice as long as the last: some 2^40 bytes in all.
+        let merges: Vec<Pair> = (0..40)
+            .map(|k| if k == 0 { (97, 97) } else { (255 + k, 255 + k) })
+            .collect();
+        let trainer = Trainer::new(1000, &[] as &[&str]).unwrap();
+        let error = trainer.vocabulary(b"a", &merges).unwrap_err();
+        assert!(error.to_string().contains("max_token_bytes"), "{error}");
     }
 
     #[test]

@@ -141,7 +141,7 @@ def test_an_error_of_the_iterable_is_raised_and_changes_nothing():
 
 def test_counts_cut_otherwise_do_not_merge():
     for other in [PretokenCounts(["<|other|>"]), PretokenCounts(SPECIAL, pattern=r"\w+|\W+")]:
-        with pytest.raises(ValueError, match="must be the same|only if"):
+        with pytest.raises(ValueError, match=r"must be the same|only if"):
             counts_of("a").merge(other)
 
 
@@ -188,7 +188,7 @@ def test_documents_are_texts_of_their_own(tmp_path: Path, suffix: str):
         data = lines.encode()
         path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
     assert PretokenCounts.count(path, SPECIAL, text_field="body") == counts_of(*DOCUMENTS)
-    with pytest.raises(ValueError, match="text.*id.*body|text_field"):
+    with pytest.raises(ValueError, match=r"text.*id.*body|text_field"):
         PretokenCounts.count(path, SPECIAL)
 
 

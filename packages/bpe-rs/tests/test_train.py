@@ -239,16 +239,22 @@ def test_ctrl_c_ends_training(tmp_path: Path):
     assert train_bpe(write(tmp_path, "ab"), 300, [])[1] == [(b"a", b"b")]
 
 
-def drawn_text(letters: int, seed: int) -> str:
-    return "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz", k=letters))
+def drawn_words(count: int, seed: int) -> str:
+    draw = random.Random(seed)
+    return " ".join("".join(draw.choices("abcdefghij", k=12)) for _ in range(count))
 
 
 def test_ctrl_c_may_return_the_merges_so_far_and_training_goes_on_from_them(tmp_path: Path):
-    (path,) = write(tmp_path, drawn_text(2_000_000, seed=3))
-    interrupt = threading.Timer(0.7, signal.raise_signal, [signal.SIGINT])
-    interrupt.start()
-    partial = train_bpe(path, 10_000_000, [], on_interrupt="return")
-    interrupt.join()
+    (path,) = write(tmp_path, drawn_words(150_000, seed=3))
+    is_merging = threading.Event()
+
+    def progress(stage: str, done: int, total: int) -> None:
+        if stage == "merge" and done > 0 and not is_merging.is_set():
+            is_merging.set()
+            signal.raise_signal(signal.SIGINT)
+
+    partial = train_bpe(path, 10_000_000, [], on_interrupt="return", progress=progress)
+    assert is_merging.is_set()
     learned = len(partial.merges)
     assert 0 < learned < 1_000_000
     more = 256 + learned + 50
@@ -280,7 +286,7 @@ def test_a_truncated_vocabulary_is_the_one_a_smaller_training_learns(prose: Path
 
 
 def test_a_vocabulary_cannot_be_truncated_below_its_bytes(prose: Path):
-    with pytest.raises(ValueError, match="vocab_size=258, .* need 259"):
+    with pytest.raises(ValueError, match=r"vocab_size=258, .* need 259"):
         train_bpe(prose, 300, SPECIAL).truncate(258)
 
 
