@@ -62,8 +62,9 @@ impl<'t, E, F: FnMut(usize, &[usize]) -> Result<(), E>> Ends<'t, F> {
         self.flush()
     }
 
+    /// Hands over what there is, be it nothing.
     #[inline(never)]
-    fn flush(&mut self) -> Result<(), E> {
+    pub(super) fn flush(&mut self) -> Result<(), E> {
         let ends = &self.batch[..self.count];
         (self.take)(self.start, ends)?;
         self.start = ends.last().copied().unwrap_or(self.start);

@@ -85,7 +85,7 @@ impl Classes<COUNT> for Gpt2 {
 
 /// Cuts `text` into pretokens and hands over their ends, a batch at a time: `take(start, ends)`,
 /// where the first pretoken of the batch begins at byte `start`, and each of the others where the
-/// one before ends.
+/// one before ends. A batch is empty where a megabyte holds no end.
 ///
 /// # Errors
 ///
@@ -106,6 +106,10 @@ pub(crate) fn gpt2_ends_with<E>(
     simd.run(Cut { text, take })
 }
 
+/// `take` is called at least once in so many bytes, if only to look whether it should end: a
+/// pretoken may be gigabytes long.
+const REGION: usize = 1 << 20;
+
 struct Cut<'a, F> {
     text: &'a str,
     take: &'a mut F,
@@ -121,12 +125,18 @@ impl<E, F: FnMut(usize, &[usize]) -> Result<(), E>> Scan for Cut<'_, F> {
         let mut ends = Ends::new(self.take);
         let mut cutter = Cutter::default();
         // One block more than there is text completes the last one.
-        for at in (0..bytes.len() + BLOCK).step_by(BLOCK) {
-            let window = window_at(bytes, at, b'\n', &mut padded);
-            let masks = classify::<Gpt2, COUNT>(kernel, window, &cutter.last);
-            let begun = cutter.complete(bytes, at, &masks);
-            if let Some(base) = at.checked_sub(BLOCK) {
-                ends.push_mask(kernel, base, begun & inner(base, bytes.len()))?;
+        let stop = bytes.len() + BLOCK;
+        for from in (0..stop).step_by(REGION) {
+            if from > 0 {
+                ends.flush()?;
+            }
+            for at in (from..stop.min(from + REGION)).step_by(BLOCK) {
+                let window = window_at(bytes, at, b'\n', &mut padded);
+                let masks = classify::<Gpt2, COUNT>(kernel, window, &cutter.last);
+                let begun = cutter.complete(bytes, at, &masks);
+                if let Some(base) = at.checked_sub(BLOCK) {
+                    ends.push_mask(kernel, base, begun & inner(base, bytes.len()))?;
+                }
             }
         }
         if !bytes.is_empty() {
