@@ -4,8 +4,10 @@ Property: threads, compression and the cutting into files of one text change not
 Table: every kind of bad input is a clear error.
 """
 
+import copy
 import gzip
 import os
+import pickle
 import random
 import signal
 import threading
@@ -283,6 +285,14 @@ def test_a_truncated_vocabulary_is_the_one_a_smaller_training_learns(prose: Path
     large = train_bpe(prose, 500, SPECIAL)
     small = train_bpe(prose, min(vocab_size, 500), SPECIAL)
     assert large.truncate(vocab_size) == small
+
+
+def test_a_vocabulary_is_pickled_and_copied_whole(tmp_path: Path):
+    learned = train_bpe(write(tmp_path, "abab"), 300, [])
+    for other in (pickle.loads(pickle.dumps(learned)), copy.deepcopy(learned)):
+        assert other == learned
+        assert other.merges == learned.merges
+    assert repr(learned) == "<Vocabulary: 258 tokens, 2 merges>"
 
 
 def test_a_vocabulary_cannot_be_truncated_below_its_bytes(prose: Path):

@@ -1,18 +1,27 @@
 """What training gives back."""
 
-from typing import NamedTuple
 
-
-class Vocabulary(NamedTuple):
+class Vocabulary(tuple[dict[int, bytes], list[tuple[bytes, bytes]]]):
     """A learned vocabulary: `vocab, merges = train_bpe(...)`.
 
-    Attributes:
-        vocab: From id to bytes: special tokens, single bytes, one token for each merge.
-        merges: (left, right) in the order learned.
+    A named tuple by hand: importing `typing` takes longer than training on a small file.
     """
 
-    vocab: dict[int, bytes]
-    merges: list[tuple[bytes, bytes]]
+    __slots__ = ()
+
+    def __new__(cls, vocab: dict[int, bytes], merges: list[tuple[bytes, bytes]]) -> "Vocabulary":
+        """A vocabulary of these two."""
+        return super().__new__(cls, (vocab, merges))
+
+    @property
+    def vocab(self) -> dict[int, bytes]:
+        """From id to bytes: special tokens, single bytes, one token for each merge."""
+        return self[0]
+
+    @property
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """(left, right) in the order learned."""
+        return self[1]
 
     def truncate(self, vocab_size: int) -> "Vocabulary":
         """The vocabulary that training with a smaller `vocab_size` would have learned.
@@ -30,3 +39,9 @@ class Vocabulary(NamedTuple):
             )
         vocab = {token_id: token for token_id, token in self.vocab.items() if token_id < vocab_size}
         return Vocabulary(vocab, self.merges[: vocab_size - minimum])
+
+    def __getnewargs__(self) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]]]:
+        return (self.vocab, self.merges)
+
+    def __repr__(self) -> str:
+        return f"<Vocabulary: {len(self.vocab)} tokens, {len(self.merges)} merges>"
