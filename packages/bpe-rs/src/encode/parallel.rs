@@ -1,0 +1,189 @@
+//! Many texts, or large ones, on several threads.
+//!
+//! A large text is cut at special tokens, and where the pattern would cut whatever stood there: so
+//! the ids are those of one thread. Threads live as long as the call, and nothing outlives it: a
+//! process may be forked between two calls.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::{BpeEncoder, SpecialIds, TokenCache};
+use crate::error::PatternError;
+use crate::special::Segment;
+
+/// Enough work for a thread to be worth waking, and little enough for all to end together.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// A part of one text.
+#[derive(Clone, Copy)]
+enum Piece<'a> {
+    Plain(&'a str),
+    Special(u32),
+    /// What ends before is the whole text with this number of ids of its own.
+    EndOfText,
+}
+
+impl BpeEncoder {
+    /// The ids of many texts, one after the other, and where each text's end.
+    ///
+    /// # Errors
+    ///
+    /// As of [`BpeEncoder::encode`].
+    pub fn encode_batch(
+        &self,
+        texts: &[&str],
+        special: &SpecialIds,
+        num_threads: usize,
+    ) -> Result<(Vec<u32>, Vec<usize>), PatternError> {
+        let bytes: usize = texts.iter().map(|text| text.len()).sum();
+        let num_threads = num_threads.min(bytes / PIECE_BYTES);
+        if num_threads > 1 {
+            self.encode_on(num_threads, texts, special)
+        } else {
+            self.encode_here(texts, special)
+        }
+    }
+
+    pub(super) fn encode_here(
+        &self,
+        texts: &[&str],
+        special: &SpecialIds,
+    ) -> Result<(Vec<u32>, Vec<usize>), PatternError> {
+        let (mut token_ids, mut ends) = (Vec::new(), Vec::with_capacity(texts.len()));
+        self.with_cache(|cache| {
+            texts.iter().try_for_each(|text| {
+                self.encode_into(text, special, cache, &mut token_ids)?;
+                ends.push(token_ids.len());
+                Ok(())
+            })
+        })?;
+        Ok((token_ids, ends))
+    }
+
+    pub(super) fn encode_on(
+        &self,
+        num_threads: usize,
+        texts: &[&str],
+        special: &SpecialIds,
+    ) -> Result<(Vec<u32>, Vec<usize>), PatternError> {
+        let jobs = jobs(self.pieces(texts, special));
+        let next = AtomicUsize::new(0);
+        let work = || self.with_cache(|cache| self.work(&jobs, &next, cache));
+        let done = thread::scope(|scope| {
+            let others: Vec<_> = (1..num_threads).map(|_| scope.spawn(work)).collect();
+            let mut done = vec![work()];
+            done.extend(others.into_iter().map(|other| match other.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }));
+            done
+        });
+        let mut done: Vec<Done> = done
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        done.sort_unstable_by_key(|done| done.job);
+        Ok(gather(done))
+    }
+
+    /// Does jobs until there are none.
+    fn work(
+        &self,
+        jobs: &[Vec<Piece<'_>>],
+        next: &AtomicUsize,
+        cache: &mut TokenCache,
+    ) -> Result<Vec<Done>, PatternError> {
+        let mut all = Vec::new();
+        loop {
+            let job = next.fetch_add(1, Ordering::Relaxed);
+            let Some(pieces) = jobs.get(job) else {
+                return Ok(all);
+            };
+            let (mut token_ids, mut ends) = (Vec::new(), Vec::new());
+            for piece in pieces {
+                match *piece {
+                    Piece::Plain(text) => {
+                        self.encode_plain(text, cache, &mut token_ids, |_, _| ())?;
+                    }
+                    Piece::Special(token_id) => token_ids.push(token_id),
+                    Piece::EndOfText => ends.push(token_ids.len()),
+                }
+            }
+            all.push(Done {
+                job,
+                token_ids,
+                ends,
+            });
+        }
+    }
+
+    fn pieces<'a>(
+        &'a self,
+        texts: &'a [&'a str],
+        special: &'a SpecialIds,
+    ) -> impl Iterator<Item = Piece<'a>> {
+        texts.iter().flat_map(move |text| {
+            let segments = special.finder.split(text);
+            let pieces = segments.flat_map(move |segment| -> Box<dyn Iterator<Item = Piece<'a>>> {
+                match segment {
+                    Segment::Special(index) => {
+                        Box::new([Piece::Special(special.ids[index])].into_iter())
+                    }
+                    Segment::Text(text) => Box::new(self.cut(text).map(Piece::Plain)),
+                }
+            });
+            pieces.chain([Piece::EndOfText])
+        })
+    }
+
+    /// Cuts a text into parts of about [`PIECE_BYTES`], or longer where the pattern has no cut.
+    fn cut<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        let mut rest = text;
+        std::iter::from_fn(move || {
+            let is_cut = |&at: &usize| self.pattern.is_cut(rest, at);
+            let end = (PIECE_BYTES..rest.len()).find(is_cut);
+            let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = after;
+            (!piece.is_empty()).then_some(piece)
+        })
+    }
+}
+
+/// What a thread made of one job.
+struct Done {
+    job: usize,
+    token_ids: Vec<u32>,
+    /// Of texts, in these ids.
+    ends: Vec<usize>,
+}
+
+/// Pieces that follow each other, about [`PIECE_BYTES`] together.
+fn jobs<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> Vec<Vec<Piece<'a>>> {
+    let (mut jobs, mut job, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for piece in pieces {
+        job.push(piece);
+        // So that no job is empty of work: nothing weighs nothing.
+        bytes += 16;
+        if let Piece::Plain(text) = piece {
+            bytes += text.len();
+        }
+        if bytes >= PIECE_BYTES {
+            jobs.push(std::mem::take(&mut job));
+            bytes = 0;
+        }
+    }
+    jobs.push(job);
+    jobs
+}
+
+fn gather(done: Vec<Done>) -> (Vec<u32>, Vec<usize>) {
+    let total = done.iter().map(|done| done.token_ids.len()).sum();
+    let (mut token_ids, mut ends) = (Vec::with_capacity(total), Vec::new());
+    for done in done {
+        ends.extend(done.ends.iter().map(|end| token_ids.len() + end));
+        token_ids.extend_from_slice(&done.token_ids);
+    }
+    (token_ids, ends)
+}
