@@ -8,8 +8,8 @@ use super::long::merge_long;
 use super::merges::Merges;
 use super::word::WordMerger;
 use crate::table::{
-    Key, LongPretokens, MAX_SHORT, NO_NUMBER, Seeds, Slot, long_key, long_parts, prefetch,
-    short_key,
+    Key, LongPretokens, MAX_SHORT, NO_NUMBER, Seeds, Slot, advise_huge_pages, long_key, long_parts,
+    prefetch, short_key,
 };
 
 /// 32 kB: a short text should not pay for a long one.
@@ -95,12 +95,17 @@ impl TokenCache {
             self.look_ahead(text, start, ends, &mut ahead);
             for (&(key, home), &end) in ahead.iter().zip(ends) {
                 let slot = &self.slots[home].0;
-                match slot.value.inline() {
-                    Some(count) if slot.key() == key => known.push(&slot.value, count),
-                    _ => {
-                        known.flush(token_ids);
-                        self.encode_from(home, key, merges, &text[start..end], token_ids);
+                if slot.key() == key {
+                    match slot.value.inline() {
+                        Some(count) => known.push(&slot.value, count),
+                        None => {
+                            known.flush(token_ids);
+                            token_ids.extend_from_slice(self.ids(&slot.value));
+                        }
                     }
+                } else {
+                    known.flush(token_ids);
+                    self.encode_from(home, key, merges, &text[start..end], token_ids);
                 }
                 start = end;
             }
@@ -257,6 +262,7 @@ impl TokenCache {
         if slots > self.max_slots || new.try_reserve_exact(slots).is_err() && !is_first {
             return self.clear();
         }
+        advise_huge_pages(&mut new);
         new.resize(slots, CacheSlot::default());
         let old = std::mem::replace(&mut self.slots, new);
         for slot in old.into_iter().filter(|slot| !slot.0.is_vacant()) {

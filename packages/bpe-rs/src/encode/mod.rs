@@ -28,6 +28,7 @@ use hashbrown::HashMap;
 use crate::error::{EncoderError, PatternError, SpecialTokenError};
 use crate::pattern::Pattern;
 use crate::special::{Segment, SpecialTokens};
+use crate::table::advise_huge_pages;
 
 pub(crate) use cache::TokenCache;
 use merges::{Merges, ids_by_bytes};
@@ -147,8 +148,9 @@ impl BpeEncoder {
     ///
     /// As of [`BpeEncoder::encode`].
     pub fn encode_with(&self, text: &str, special: &SpecialIds) -> Result<Vec<u32>, PatternError> {
-        let mut token_ids = Vec::new();
+        let mut token_ids = ids_of(text.len());
         self.with_cache(|cache| self.encode_into(text, special, cache, &mut token_ids))?;
+        token_ids.shrink_to_fit();
         Ok(token_ids)
     }
 
@@ -212,6 +214,12 @@ impl BpeEncoder {
             }
         };
         SpecialIds::new(&chosen.iter().map(find).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// The highest id in the vocabulary.
+    #[cfg(feature = "python")]
+    pub(crate) fn max_token_id(&self) -> u32 {
+        self.lengths.keys().copied().max().unwrap_or(0)
     }
 
     /// All the encoder's special tokens.
@@ -286,4 +294,15 @@ impl BpeEncoder {
     fn lock_caches(&self) -> MutexGuard<'_, Vec<TokenCache>> {
         self.caches.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Room for the ids of a text of so many bytes: half as many are more than of any natural text, and
+/// what is not written to takes no memory.
+fn ids_of(bytes: usize) -> Vec<u32> {
+    let mut token_ids = Vec::new();
+    // Else it grows as it goes.
+    if token_ids.try_reserve_exact(bytes / 2).is_ok() {
+        advise_huge_pages(&mut token_ids);
+    }
+    token_ids
 }

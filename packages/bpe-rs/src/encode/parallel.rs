@@ -7,9 +7,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::{BpeEncoder, SpecialIds, TokenCache};
+use super::{BpeEncoder, SpecialIds, TokenCache, ids_of};
 use crate::error::PatternError;
 use crate::special::Segment;
+use crate::table::advise_huge_pages;
 
 /// Enough work for a thread to be worth waking, and little enough for all to end together.
 const PIECE_BYTES: usize = 256 << 10;
@@ -49,7 +50,8 @@ impl BpeEncoder {
         texts: &[&str],
         special: &SpecialIds,
     ) -> Result<(Vec<u32>, Vec<usize>), PatternError> {
-        let (mut token_ids, mut ends) = (Vec::new(), Vec::with_capacity(texts.len()));
+        let bytes = texts.iter().map(|text| text.len()).sum();
+        let (mut token_ids, mut ends) = (ids_of(bytes), Vec::with_capacity(texts.len()));
         self.with_cache(|cache| {
             texts.iter().try_for_each(|text| {
                 self.encode_into(text, special, cache, &mut token_ids)?;
@@ -57,6 +59,7 @@ impl BpeEncoder {
                 Ok(())
             })
         })?;
+        token_ids.shrink_to_fit();
         Ok((token_ids, ends))
     }
 
@@ -181,6 +184,7 @@ fn jobs<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> Vec<Vec<Piece<'a>>> {
 fn gather(done: Vec<Done>) -> (Vec<u32>, Vec<usize>) {
     let total = done.iter().map(|done| done.token_ids.len()).sum();
     let (mut token_ids, mut ends) = (Vec::with_capacity(total), Vec::new());
+    advise_huge_pages(&mut token_ids);
     for done in done {
         ends.extend(done.ends.iter().map(|end| token_ids.len() + end));
         token_ids.extend_from_slice(&done.token_ids);

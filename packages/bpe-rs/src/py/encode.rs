@@ -7,7 +7,8 @@ use numpy::{IntoPyArray, PyArray1};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use pyo3::types::{PyList, PyMapping, PyString};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyInt, PyList, PyMapping, PyString};
 
 use super::arguments::{Text, at_least, explain_surrogate, integer, names, special_ids};
 use crate::{BpeEncoder, EncodeStream, Pattern, PatternError, SpecialIds};
@@ -17,7 +18,14 @@ const DETACH_BYTES: usize = 16 << 10;
 
 /// `BpeEncoder` for Python.
 #[pyclass(frozen, name = "BpeEncoder", module = "bpe_rs._core")]
-pub(super) struct PyBpeEncoder(Arc<BpeEncoder>);
+pub(super) struct PyBpeEncoder {
+    encoder: Arc<BpeEncoder>,
+    /// The ids as Python has them, made once: a list of them is then only counted up.
+    ints: PyOnceLock<Vec<Py<PyInt>>>,
+}
+
+/// Ids from here on are made into Python integers each time.
+const MAX_INTS: u32 = 1 << 18;
 
 type Flat<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 
@@ -29,16 +37,25 @@ impl PyBpeEncoder {
         special_tokens: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<u32>> {
         let special = self.special(special_tokens)?;
-        let special = special.as_ref().unwrap_or(self.0.all_special());
+        let special = special.as_ref().unwrap_or(self.encoder.all_special());
         Ok(detached(py, text.len(), || {
-            self.0.encode_with(text, special)
+            self.encoder.encode_with(text, special)
         })?)
+    }
+
+    fn ints(&self, py: Python<'_>) -> &[Py<PyInt>] {
+        self.ints.get_or_init(py, || {
+            let count = self.encoder.max_token_id().saturating_add(1).min(MAX_INTS);
+            (0..count).map(|token_id| int(py, token_id)).collect()
+        })
     }
 
     /// The special tokens that were chosen; None for all of them.
     fn special(&self, chosen: Option<&Bound<'_, PyAny>>) -> PyResult<Option<SpecialIds>> {
         let chosen = chosen.map(names).transpose()?;
-        Ok(chosen.map(|chosen| self.0.special(&chosen)).transpose()?)
+        Ok(chosen
+            .map(|chosen| self.encoder.special(&chosen))
+            .transpose()?)
     }
 
     fn encode_texts<'py>(
@@ -49,12 +66,17 @@ impl PyBpeEncoder {
         num_threads: usize,
     ) -> PyResult<(Vec<u32>, Vec<usize>)> {
         let special = self.special(special_tokens)?;
-        let special = special.as_ref().unwrap_or(self.0.all_special());
+        let special = special.as_ref().unwrap_or(self.encoder.all_special());
         let bytes = texts.iter().map(|text| text.len()).sum();
         Ok(detached(py, bytes, || {
-            self.0.encode_batch(texts, special, num_threads)
+            self.encoder.encode_batch(texts, special, num_threads)
         })?)
     }
+}
+
+fn int(py: Python<'_>, token_id: u32) -> Py<PyInt> {
+    let Ok(int) = token_id.into_pyobject(py);
+    int.unbind()
 }
 
 /// Calls without the GIL, if that is worth while for so many bytes of text.
@@ -135,7 +157,10 @@ impl PyBpeEncoder {
             Some(cache_bytes) => encoder.cache_bytes(cache_bytes),
             None => encoder,
         };
-        Ok(Self(Arc::new(encoder)))
+        Ok(Self {
+            encoder: Arc::new(encoder),
+            ints: PyOnceLock::new(),
+        })
     }
 
     #[pyo3(signature = (text, special_tokens=None))]
@@ -145,7 +170,13 @@ impl PyBpeEncoder {
         text: Text<'_>,
         special_tokens: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.encode_text(py, text.0, special_tokens)?)
+        let token_ids = self.encode_text(py, text.0, special_tokens)?;
+        let ints = self.ints(py);
+        let to_int = |&token_id: &u32| match ints.get(token_id as usize) {
+            Some(int) => int.clone_ref(py),
+            None => int(py, token_id),
+        };
+        PyList::new(py, token_ids.iter().map(to_int))
     }
 
     #[pyo3(signature = (text, special_tokens=None, *, num_threads=None))]
@@ -186,9 +217,9 @@ impl PyBpeEncoder {
         special_tokens: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Flat<'py>> {
         let special = self.special(special_tokens)?;
-        let special = special.as_ref().unwrap_or(self.0.all_special());
+        let special = special.as_ref().unwrap_or(self.encoder.all_special());
         let (token_ids, ends) = detached(py, text.0.len(), || {
-            self.0.encode_with_offsets(text.0, special)
+            self.encoder.encode_with_offsets(text.0, special)
         })?;
         let ends = int64(ends.into_iter());
         Ok((token_ids.into_pyarray(py), ends.into_pyarray(py)))
@@ -202,14 +233,14 @@ impl PyBpeEncoder {
         special_tokens: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<usize> {
         let special = self.special(special_tokens)?;
-        let special = special.as_ref().unwrap_or(self.0.all_special());
+        let special = special.as_ref().unwrap_or(self.encoder.all_special());
         Ok(detached(py, text.0.len(), || {
-            self.0.count_with(text.0, special)
+            self.encoder.count_with(text.0, special)
         })?)
     }
 
     fn stream(&self) -> PyEncodeStream {
-        PyEncodeStream(Mutex::new(EncodeStream::new(Arc::clone(&self.0))))
+        PyEncodeStream(Mutex::new(EncodeStream::new(Arc::clone(&self.encoder))))
     }
 }
 
