@@ -6,7 +6,7 @@
 
 use super::long::merge_long;
 use super::merges::Merges;
-use super::word::WordMerger;
+use super::word::{SHORT, WordMerger};
 use crate::table::{
     Key, LongPretokens, MAX_SHORT, NO_NUMBER, Seeds, Slot, advise_huge_pages, long_key, long_parts,
     prefetch, short_key,
@@ -168,8 +168,12 @@ impl TokenCache {
         };
         if self.slots[at].0.is_vacant() {
             let first = token_ids.len();
-            let merged = self.merger.merge(pretoken, merges);
-            token_ids.extend(merged.map(|(_, token_id)| token_id));
+            if pretoken.len() > SHORT {
+                merge_long(pretoken, merges, &mut self.merger, token_ids);
+            } else {
+                let merged = self.merger.merge(pretoken, merges);
+                token_ids.extend(merged.map(|(_, token_id)| token_id));
+            }
             self.insert(at, key, pretoken, &token_ids[first..]);
         } else {
             token_ids.extend_from_slice(self.ids(&self.slots[at].0.value));

@@ -13,8 +13,9 @@
 use super::merges::Merges;
 use super::word::WordMerger;
 
-/// Longer than nearly all tokens, as a window needs several.
-const WINDOW: usize = 256;
+/// Longer than nearly all tokens, as a window needs several. With 256, and a heap, all took four
+/// times as long.
+const WINDOW: usize = 48;
 
 /// Appends the tokens of a long pretoken.
 pub(super) fn merge_long(
@@ -83,10 +84,10 @@ fn merge_by_windows(
     }
 }
 
-/// The token with which the next window is to begin: in the last eighth but one, or thereabouts, as
-/// the last tokens would be others if the text went on. None if most of the window would be lost.
+/// The token with which the next window is to begin: at three quarters of this one, as its
+/// last tokens would be others if the text went on. None if most of the window would be lost.
 fn overlap(tokens: &[(usize, u32)], size: usize) -> Option<usize> {
-    let at = tokens.partition_point(|&(start, _)| start <= size - size / 8);
+    let at = tokens.partition_point(|&(start, _)| start <= size - size / 4);
     let at = at.checked_sub(1)?;
     (tokens[at].0 > size / 2).then_some(at)
 }

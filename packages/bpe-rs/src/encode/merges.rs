@@ -31,13 +31,17 @@ impl Merges {
     ) -> Result<Self, EncoderError> {
         let byte_ids = byte_ids(ids)?;
         let pairs = pair_table(merges, ids)?;
-        let byte_pairs = (0..=u16::MAX).map(|both| {
-            let [left, right] = both.to_be_bytes().map(|byte| byte_ids[usize::from(byte)]);
-            pairs.get(left, right)
-        });
+        let mut byte_pairs = vec![NONE; 1 << 16];
+        for (left, right) in merges {
+            if let (&[left], &[right]) = (left.as_ref(), right.as_ref()) {
+                let [left_id, right_id] = [left, right].map(|byte| byte_ids[usize::from(byte)]);
+                let both = u16::from_be_bytes([left, right]);
+                byte_pairs[usize::from(both)] = pairs.get(left_id, right_id);
+            }
+        }
         Ok(Self {
             byte_ids,
-            byte_pairs: byte_pairs.collect(),
+            byte_pairs,
             pairs,
         })
     }

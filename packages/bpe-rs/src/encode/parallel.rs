@@ -4,6 +4,7 @@
 //! the ids are those of one thread. Threads live as long as the call, and nothing outlives it: a
 //! process may be forked between two calls.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -20,7 +21,6 @@ const PIECE_BYTES: usize = 256 << 10;
 enum Piece<'a> {
     Plain(&'a str),
     Special(u32),
-    /// What ends before is the whole text with this number of ids of its own.
     EndOfText,
 }
 
@@ -81,14 +81,7 @@ impl BpeEncoder {
             }));
             done
         });
-        let mut done: Vec<Done> = done
-            .into_iter()
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect();
-        done.sort_unstable_by_key(|done| done.job);
-        Ok(gather(done))
+        Ok(gather(&done.into_iter().collect::<Result<Vec<_>, _>>()?))
     }
 
     /// Does jobs until there are none.
@@ -97,24 +90,29 @@ impl BpeEncoder {
         jobs: &[Vec<Piece<'_>>],
         next: &AtomicUsize,
         cache: &mut TokenCache,
-    ) -> Result<Vec<Done>, PatternError> {
-        let mut all = Vec::new();
+    ) -> Result<Share, PatternError> {
+        // One allocation for all jobs: the system would give and take one for each.
+        let mut share = Share {
+            token_ids: ids_of(jobs.len() * PIECE_BYTES / 2),
+            done: Vec::new(),
+        };
         loop {
             let job = next.fetch_add(1, Ordering::Relaxed);
             let Some(pieces) = jobs.get(job) else {
-                return Ok(all);
+                return Ok(share);
             };
-            let (mut token_ids, mut ends) = (Vec::new(), Vec::new());
+            let (first, mut ends) = (share.token_ids.len(), Vec::new());
             for piece in pieces {
                 match *piece {
                     Piece::Plain(text) => {
-                        self.encode_plain(text, cache, &mut token_ids, |_, _| ())?;
+                        self.encode_plain(text, cache, &mut share.token_ids, |_, _| ())?;
                     }
-                    Piece::Special(token_id) => token_ids.push(token_id),
-                    Piece::EndOfText => ends.push(token_ids.len()),
+                    Piece::Special(token_id) => share.token_ids.push(token_id),
+                    Piece::EndOfText => ends.push(share.token_ids.len() - first),
                 }
             }
-            all.push(Done {
+            let token_ids = first..share.token_ids.len();
+            share.done.push(Done {
                 job,
                 token_ids,
                 ends,
@@ -154,11 +152,18 @@ impl BpeEncoder {
     }
 }
 
-/// What a thread made of one job.
+/// What a thread has done.
+struct Share {
+    token_ids: Vec<u32>,
+    done: Vec<Done>,
+}
+
+/// One job of a thread.
 struct Done {
     job: usize,
-    token_ids: Vec<u32>,
-    /// Of texts, in these ids.
+    /// Of the thread's ids, those of the job.
+    token_ids: Range<usize>,
+    /// Of texts, in these.
     ends: Vec<usize>,
 }
 
@@ -181,13 +186,19 @@ fn jobs<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> Vec<Vec<Piece<'a>>> {
     jobs
 }
 
-fn gather(done: Vec<Done>) -> (Vec<u32>, Vec<usize>) {
-    let total = done.iter().map(|done| done.token_ids.len()).sum();
+/// The ids of all jobs in their order, and the ends of texts.
+fn gather(shares: &[Share]) -> (Vec<u32>, Vec<usize>) {
+    let total = shares.iter().map(|share| share.token_ids.len()).sum();
     let (mut token_ids, mut ends) = (Vec::with_capacity(total), Vec::new());
     advise_huge_pages(&mut token_ids);
-    for done in done {
+    let all = shares.iter();
+    let mut jobs: Vec<(&Share, &Done)> = all
+        .flat_map(|share| share.done.iter().map(move |done| (share, done)))
+        .collect();
+    jobs.sort_unstable_by_key(|(_, done)| done.job);
+    for (share, done) in jobs {
         ends.extend(done.ends.iter().map(|end| token_ids.len() + end));
-        token_ids.extend_from_slice(&done.token_ids);
+        token_ids.extend_from_slice(&share.token_ids[done.token_ids.clone()]);
     }
     (token_ids, ends)
 }

@@ -8,9 +8,9 @@ use super::merges::Merges;
 use super::pairs::{Merged, NONE};
 
 /// Up to so many bytes, looking at all pairs again after each merge beats keeping a heap.
-const SHORT: usize = 64;
+pub(super) const SHORT: usize = 64;
 
-/// Merges short pretokens; what it allocated for one serves the next.
+/// Merges one pretoken, or one window of a long one, at a time; what it allocated for one serves the next.
 #[derive(Debug, Default)]
 pub(super) struct WordMerger {
     /// One for each byte, linked where a token begins.
