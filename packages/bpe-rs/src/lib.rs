@@ -18,7 +18,7 @@
 //! let merges: Vec<_> = learned.merges.iter().map(|&(l, r)| (token(l), token(r))).collect();
 //! let vocab = (0..).zip(learned.tokens.clone());
 //! let encoder = BpeEncoder::new(vocab, &merges, &[("<|end|>".to_owned(), 0)])?;
-//! assert_eq!(encoder.encode("low low<|end|>"), [258, 259, 0]);
+//! assert_eq!(encoder.encode("low low<|end|>")?, [258, 259, 0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -31,12 +31,10 @@
 //! | a segment to pretokens | as defined: `pretokenize.rs`; fast: `pattern.rs`, `scan/` |
 //! | pretokens to counts, on all threads; counts to files | `counter.rs`, `count/` |
 //! | counts to merges, merges to a vocabulary | `merge/`, `train.rs` |
-//! | a pretoken to ids, and the ids remembered | `word.rs`, `cache.rs` |
-//! | a text to ids, whole or in parts | `encode.rs`, `stream.rs` |
+//! | a text to ids, whole or in parts | `encode/` |
 //!
 //! With the feature `python`, `py/` makes the extension module `bpe_rs._core` of it.
 
-mod cache;
 mod count;
 mod counter;
 mod encode;
@@ -51,23 +49,21 @@ mod pretokenize;
 mod py;
 mod scan;
 mod special;
-mod stream;
+mod table;
 mod train;
 mod unicode_tables;
 mod watch;
-mod word;
 
 #[doc(hidden)]
 pub use count::count_distinct;
 pub use count::{Entries, PretokenCounts};
 pub use counter::Counter;
-pub use encode::{BpeEncoder, SpecialIds};
+pub use encode::{BpeEncoder, EncodeStream, SpecialIds};
 pub use error::{EncoderError, PatternError, SpecialTokenError, TrainError};
 pub use merge::TieBreak;
 pub use pattern::{CL100K_PATTERN, O200K_PATTERN, Pattern};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};
 #[doc(hidden)]
 pub use scan::split_counters;
-pub use stream::EncodeStream;
 pub use train::{Merge, Trainer, Vocabulary};
 pub use watch::{Progress, Stage, Watch};

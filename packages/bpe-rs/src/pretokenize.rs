@@ -23,11 +23,6 @@ pub(crate) enum Class {
     Other,
 }
 
-/// No decision about a pretoken looks at a character that begins more than this many bytes after
-/// the pretoken's end: one white-space character given back (U+3000 has 3 bytes), or the second
-/// letter of a contraction that is none.
-const MAX_LOOKAHEAD: usize = 3;
-
 /// Iterates over the pretokens of `text`, which concatenate to `text`.
 ///
 /// ```
@@ -43,18 +38,6 @@ pub fn pretokenize(text: &str) -> Pretokens<'_> {
 pub struct Pretokens<'a> {
     text: &'a str,
     at: usize,
-}
-
-impl<'a> Pretokens<'a> {
-    /// The next pretoken, if no text that may follow could change it.
-    pub(crate) fn next_final(&mut self) -> Option<&'a str> {
-        let end = pretoken_end(self.text, self.at)?;
-        if end + MAX_LOOKAHEAD >= self.text.len() {
-            None
-        } else {
-            self.next()
-        }
-    }
 }
 
 impl<'a> Iterator for Pretokens<'a> {
@@ -176,17 +159,6 @@ mod tests {
         #[test]
         fn pretokens_concatenate_to_the_text(text in ".*") {
             prop_assert_eq!(pretokens(&text).concat(), text);
-        }
-
-        #[test]
-        fn a_final_pretoken_does_not_depend_on_what_follows(
-            head in "[ \n\u{3000}a'lves1.]{0,12}", tail in "[ \n\u{3000}a'lves1.]{0,6}"
-        ) {
-            let whole = head.clone() + &tail;
-            let (mut early, mut late) = (pretokenize(&head), pretokenize(&whole));
-            while let Some(pretoken) = early.next_final() {
-                prop_assert_eq!(late.next(), Some(pretoken));
-            }
         }
     }
 }

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from bpe_rs import BpeEncoder
+from bpe_rs import CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN, BpeEncoder, pretokenize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +102,73 @@ def test_a_huge_pretoken_is_no_trouble_whole_or_in_small_parts(encoder: BpeEncod
     stream = encoder.stream()
     parts = [stream.feed(text[at : at + 7]) for at in range(0, len(text), 7)]
     assert np.concatenate([*parts, stream.finish()]).tolist() == token_ids
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.lists(TEXT), st.integers(1, 3))
+def test_batches_counts_and_offsets_agree_with_encode(
+    encoder: BpeEncoder, texts: list[str], num_threads: int
+):
+    token_ids, offsets = encoder.encode_batch(texts, num_threads=num_threads)
+    assert (token_ids.dtype, offsets.dtype, offsets[0]) == (np.uint32, np.int64, 0)
+    assert len(offsets) == len(texts) + 1
+    for text, start, end in zip(texts, offsets[:-1], offsets[1:], strict=True):
+        expected = encoder.encode(text)
+        assert token_ids[start:end].tolist() == expected
+        assert encoder.count(text) == len(expected)
+        same, ends = encoder.encode_with_offsets(text)
+        assert same.tolist() == expected
+        lengths = [len(TOKENS[token_id]) for token_id in expected]
+        assert ends.tolist() == np.cumsum(lengths, dtype=np.int64).tolist()
+
+
+def test_a_large_text_is_the_same_on_any_number_of_threads(encoder: BpeEncoder):
+    text = "".join(f"ab{n} abab<|a|> é'll\n" for n in range(100_000))
+    expected = encoder.encode_to_numpy(text)
+    for num_threads in (1, 2, 5):
+        assert np.array_equal(encoder.encode_to_numpy(text, num_threads=num_threads), expected)
+        token_ids, offsets = encoder.encode_batch([text, text], num_threads=num_threads)
+        assert np.array_equal(token_ids, np.tile(expected, 2))
+        assert offsets.tolist() == [0, len(expected), 2 * len(expected)]
+
+
+@pytest.mark.parametrize("pattern", [GPT2_PATTERN, CL100K_PATTERN, O200K_PATTERN, r"[^b]+|b"])
+def test_merges_stay_within_the_pretokens_of_the_pattern(pattern: str):
+    encoder = BpeEncoder(VOCAB, MERGES, pattern=pattern, cache_bytes=0)
+    text = "abab abAB'll abc ab\n  abab"
+    alone = [encoder.encode(pretoken) for pretoken in pretokenize(text, pattern=pattern)]
+    assert encoder.encode(text) == sum(alone, [])
+    stream = encoder.stream()
+    parts = [*map(stream.feed, text), stream.finish()]
+    assert np.concatenate(parts).tolist() == encoder.encode(text)
+
+
+def test_a_pattern_that_cannot_be_used_is_a_value_error():
+    with pytest.raises(ValueError, match="cannot be used"):
+        BpeEncoder(VOCAB, MERGES, pattern="(")
+    encoder = BpeEncoder(VOCAB, MERGES, pattern=r"(a*)*\1b|\d")
+    text = "a" * 30
+    for call in (encoder.encode, encoder.encode_to_numpy, encoder.count):
+        with pytest.raises(ValueError, match="from byte 0 on"):
+            call(text)
+    with pytest.raises(ValueError, match="from byte 0 on"):
+        encoder.encode_batch([text])
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "message"),
+    [
+        ("ab", TypeError, "put it in a list"),
+        (["a", b"b"], TypeError, "text 1 must be str, not bytes"),
+        (["a", "b\udc80"], ValueError, "text 1: .* character 1 is a lone surrogate"),
+        (["a"], ValueError, "num_threads must be at least 1, got 0"),
+    ],
+)
+def test_what_is_no_batch_is_an_error(
+    encoder: BpeEncoder, texts: list[str], error: type[Exception], message: str
+):
+    with pytest.raises(error, match=message):
+        encoder.encode_batch(texts, num_threads=0 if "0" in message else None)
 
 
 def test_many_threads_may_use_one_encoder(encoder: BpeEncoder):

@@ -250,9 +250,15 @@ class BpeEncoder:
         merges: (left, right) by rank. Left, right and both together must be in the vocabulary.
         special_tokens: Those to recognise in text, with their ids. Where several could stand, the
             leftmost wins, then the longest.
+        pattern: What a pretoken is; see `pretokenize`.
+        cache_bytes: How much memory each thread may use to remember the ids of pretokens; None
+            means 64 MiB. With less, more pretokens are merged again and again.
 
     Raises:
-        ValueError: What is given does not fit together; the message says what.
+        ValueError: What is given does not fit together, or `pattern` can't be used; the message
+            says what. Of encoding: `text` holds a lone surrogate, which is no character, or the
+            regex engine, which a pattern that isn't one of the three constants is left to, gives
+            up.
     """
 
     def __new__(
@@ -260,6 +266,9 @@ class BpeEncoder:
         vocab: Mapping[int, bytes],
         merges: Sequence[tuple[bytes, bytes]],
         special_tokens: Mapping[str, int] | None = None,
+        *,
+        pattern: str = GPT2_PATTERN,
+        cache_bytes: int | None = None,
     ) -> BpeEncoder: ...
     def encode(self, text: str, special_tokens: Collection[str] | None = None) -> list[int]:
         """Token ids of `text`.
@@ -275,9 +284,55 @@ class BpeEncoder:
         """
 
     def encode_to_numpy(
-        self, text: str, special_tokens: Collection[str] | None = None
+        self,
+        text: str,
+        special_tokens: Collection[str] | None = None,
+        *,
+        num_threads: int | None = None,
     ) -> NDArray[np.uint32]:
-        """The same ids as `encode`, as an array `(tokens,)`: no Python integer is made."""
+        """The same ids as `encode`, as an array `(tokens,)`: no Python integer is made.
+
+        Args:
+            text: Any text.
+            special_tokens: As in `encode`.
+            num_threads: How many threads may share a large text; None means this one. The ids are
+                the same for any number.
+        """
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        special_tokens: Collection[str] | None = None,
+        *,
+        num_threads: int | None = None,
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """The ids of many texts in one array, and where those of each text are in it.
+
+        Args:
+            texts: Any texts.
+            special_tokens: As in `encode`.
+            num_threads: None means all cores. They share large texts, too, and end with the call.
+
+        Returns:
+            Ids `(tokens,)` and offsets `(texts + 1,)`: those of text `i` are
+            `ids[offsets[i]:offsets[i + 1]]`.
+
+        Raises:
+            TypeError: An element of `texts` is no `str`.
+        """
+
+    def encode_with_offsets(
+        self, text: str, special_tokens: Collection[str] | None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """The same ids as `encode`, and where each token ends.
+
+        Returns:
+            Ids and ends, both `(tokens,)`. An end is a byte of `text.encode()`; the next token
+            begins there.
+        """
+
+    def count(self, text: str, special_tokens: Collection[str] | None = None) -> int:
+        """`len(encode(text))`, in memory that does not grow with the text."""
 
     def stream(self) -> EncodeStream:
         """A stream at the start of a text, which recognises all special tokens."""
@@ -288,7 +343,8 @@ class EncodeStream:
 
     However the text is split, the ids of all parts and of `finish` together are those of the whole
     text. Only a tail that later parts could still change is held back, so memory does not grow with
-    the text (but with the longest pretoken).
+    the text (but with the longest pretoken). Of a pattern that isn't one of the three constants
+    nothing is known: all is held back to the next special token or the end.
     """
 
     def feed(self, text: str) -> NDArray[np.uint32]:

@@ -11,17 +11,12 @@
 //! Homes are in the order of the hashes, and all tables of a process hash alike. So growing and
 //! merging walk through both tables from end to end, whatever their sizes, and wait for no memory.
 
-mod hash;
-mod long;
-mod prefetch;
-mod slot;
-
 use crate::error::TrainError;
+use crate::table::{
+    Key, LongPretokens, MAX_SHORT, NO_NUMBER, Seeds, long_key, long_parts, prefetch, short_key,
+};
 
-use hash::Seeds;
-use long::LongPretokens;
-use prefetch::prefetch;
-use slot::{Key, MAX_SHORT, NO_NUMBER, Slot, long_key, long_parts, short_key};
+type Slot = crate::table::Slot<u64>;
 
 /// 24 kB: a small corpus should not pay for a large one.
 const MIN_SLOTS: usize = 1 << 10;
@@ -51,7 +46,7 @@ impl PretokenTable {
     /// An empty table of a power of two of slots.
     fn with_slots(slots: usize) -> Self {
         Self {
-            slots: vec![Slot::VACANT; slots],
+            slots: vec![Slot::default(); slots],
             len: 0,
             long: LongPretokens::default(),
             seeds: Seeds::of_process(),
@@ -74,7 +69,7 @@ impl PretokenTable {
 
     /// Each distinct pretoken and its count, in no order that means anything.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.taken().map(|slot| (self.pretoken(slot), slot.count))
+        self.taken().map(|slot| (self.pretoken(slot), slot.value))
     }
 
     /// Counts each pretoken of a batch once; the first begins at `start`, each other where the one
@@ -130,7 +125,7 @@ impl PretokenTable {
         for slot in other.taken() {
             let key = slot.key();
             let home = self.home(self.hash(key));
-            self.add_from(home, key, other.pretoken(slot), slot.count)?;
+            self.add_from(home, key, other.pretoken(slot), slot.value)?;
             self.make_room(1); // has always been made, but for pretokens whose hashes are equal
         }
         Ok(())
@@ -259,11 +254,11 @@ impl PretokenTable {
     #[inline(always)]
     fn raise(&mut self, at: usize, home: usize, count: u64) -> Result<(), TrainError> {
         let slot = &mut self.slots[at];
-        slot.count = slot
-            .count
+        slot.value = slot
+            .value
             .checked_add(count)
             .ok_or(TrainError::CountOverflow)?;
-        if at != home && self.slots[at].count > self.slots[home].count {
+        if at != home && self.slots[at].value > self.slots[home].value {
             self.slots.swap(at, home);
         }
         Ok(())
@@ -295,7 +290,7 @@ impl PretokenTable {
 
     #[cold]
     fn grow(&mut self, slots: usize) {
-        let old = std::mem::replace(&mut self.slots, vec![Slot::VACANT; slots]);
+        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); slots]);
         for slot in old.into_iter().filter(|slot| !slot.is_vacant()) {
             let vacant = self.search_from(self.home(self.hash(slot.key())), |_| false);
             self.slots[vacant] = slot;

@@ -1,27 +1,141 @@
 //! `BpeEncoder` and `EncodeStream`.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use numpy::{IntoPyArray, PyArray1};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyMapping;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyInt, PyList, PyMapping, PyString};
 
-use super::arguments::{Text, integer, names, special_ids};
-use crate::{BpeEncoder, EncodeStream};
+use super::arguments::{Text, at_least, explain_surrogate, integer, names, special_ids};
+use crate::{BpeEncoder, EncodeStream, Pattern, PatternError, SpecialIds};
+
+/// Shorter texts are encoded before another thread could have taken the GIL and given it back.
+const DETACH_BYTES: usize = 16 << 10;
 
 /// `BpeEncoder` for Python.
 #[pyclass(frozen, name = "BpeEncoder", module = "bpe_rs._core")]
-pub(super) struct PyBpeEncoder(Arc<BpeEncoder>);
+pub(super) struct PyBpeEncoder {
+    encoder: Arc<BpeEncoder>,
+    /// The ids as Python has them, made once: a list of them is then only counted up.
+    ints: PyOnceLock<Vec<Py<PyInt>>>,
+}
+
+/// Ids from here on are made into Python integers each time.
+const MAX_INTS: u32 = 1 << 18;
+
+type Flat<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
+
+impl PyBpeEncoder {
+    fn encode_text(
+        &self,
+        py: Python<'_>,
+        text: &str,
+        special_tokens: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Vec<u32>> {
+        let special = self.special(special_tokens)?;
+        let special = special.as_ref().unwrap_or(self.encoder.all_special());
+        Ok(detached(py, text.len(), || {
+            self.encoder.encode_with(text, special)
+        })?)
+    }
+
+    fn ints(&self, py: Python<'_>) -> &[Py<PyInt>] {
+        self.ints.get_or_init(py, || {
+            let count = self.encoder.max_token_id().saturating_add(1).min(MAX_INTS);
+            (0..count).map(|token_id| int(py, token_id)).collect()
+        })
+    }
+
+    /// The special tokens that were chosen; None for all of them.
+    fn special(&self, chosen: Option<&Bound<'_, PyAny>>) -> PyResult<Option<SpecialIds>> {
+        let chosen = chosen.map(names).transpose()?;
+        Ok(chosen
+            .map(|chosen| self.encoder.special(&chosen))
+            .transpose()?)
+    }
+
+    fn encode_texts<'py>(
+        &self,
+        py: Python<'py>,
+        texts: &[&str],
+        special_tokens: Option<&Bound<'py, PyAny>>,
+        num_threads: usize,
+    ) -> PyResult<(Vec<u32>, Vec<usize>)> {
+        let special = self.special(special_tokens)?;
+        let special = special.as_ref().unwrap_or(self.encoder.all_special());
+        let bytes = texts.iter().map(|text| text.len()).sum();
+        Ok(detached(py, bytes, || {
+            self.encoder.encode_batch(texts, special, num_threads)
+        })?)
+    }
+}
+
+fn int(py: Python<'_>, token_id: u32) -> Py<PyInt> {
+    let Ok(int) = token_id.into_pyobject(py);
+    int.unbind()
+}
+
+/// Calls without the GIL, if that is worth while for so many bytes of text.
+fn detached<T: Send>(
+    py: Python<'_>,
+    bytes: usize,
+    call: impl FnOnce() -> Result<T, PatternError> + Send,
+) -> Result<T, PatternError> {
+    if bytes < DETACH_BYTES {
+        call()
+    } else {
+        py.detach(call)
+    }
+}
+
+/// `num_threads`, or as many as the process may use.
+fn threads(num_threads: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    let available = || thread::available_parallelism().map_or(1, usize::from);
+    Ok(at_least("num_threads", 1, num_threads)?.unwrap_or_else(available))
+}
+
+/// The texts of an iterable; an error says which one is none.
+fn texts(texts: &Bound<'_, PyAny>) -> PyResult<Vec<PyBackedStr>> {
+    if texts.is_instance_of::<PyString>() {
+        let message = "texts must be a collection of str, not one str; put it in a list";
+        return Err(PyTypeError::new_err(message));
+    }
+    let to_text = |(number, text): (usize, PyResult<Bound<'_, PyAny>>)| {
+        let text = text?;
+        let Ok(text) = text.cast::<PyString>() else {
+            let found = text.get_type();
+            let message = format!("text {number} must be str, not {}", found.name()?);
+            return Err(PyTypeError::new_err(message));
+        };
+        PyBackedStr::try_from(text.clone()).map_err(|error| {
+            let error = explain_surrogate(text.py(), error);
+            PyValueError::new_err(format!("text {number}: {}", error.value(text.py())))
+        })
+    };
+    texts.try_iter()?.enumerate().map(to_text).collect()
+}
+
+fn int64(offsets: impl ExactSizeIterator<Item = usize>) -> Vec<i64> {
+    offsets.map(|offset| offset as i64).collect() // no text in memory has 2^63 bytes
+}
 
 #[pymethods]
 impl PyBpeEncoder {
     #[new]
-    #[pyo3(signature = (vocab, merges, special_tokens=None))]
+    #[pyo3(
+        signature = (vocab, merges, special_tokens=None, *, pattern=None, cache_bytes=None),
+        text_signature = "(vocab, merges, special_tokens=None, *, pattern=GPT2_PATTERN, cache_bytes=None)"
+    )]
     fn new(
         vocab: &Bound<'_, PyMapping>,
         merges: Vec<(PyBackedBytes, PyBackedBytes)>,
         special_tokens: Option<&Bound<'_, PyMapping>>,
+        pattern: Option<Text<'_>>,
+        cache_bytes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let items = vocab.items()?;
         let entries = items.iter().map(|item| {
@@ -33,39 +147,100 @@ impl PyBpeEncoder {
             .map(special_ids)
             .transpose()?
             .unwrap_or_default();
+        let pattern = pattern.map(|pattern| Pattern::new(pattern.0)).transpose()?;
+        let cache_bytes = at_least("cache_bytes", 0, cache_bytes)?;
         let encoder = vocab
             .py()
-            .detach(|| BpeEncoder::new(entries, &merges, &special_tokens))?;
-        Ok(Self(Arc::new(encoder)))
+            .detach(|| BpeEncoder::new(entries, &merges, &special_tokens))?
+            .pattern(pattern.unwrap_or_default());
+        let encoder = match cache_bytes {
+            Some(cache_bytes) => encoder.cache_bytes(cache_bytes),
+            None => encoder,
+        };
+        Ok(Self {
+            encoder: Arc::new(encoder),
+            ints: PyOnceLock::new(),
+        })
     }
 
     #[pyo3(signature = (text, special_tokens=None))]
-    fn encode(
+    fn encode<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         text: Text<'_>,
-        special_tokens: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Vec<u32>> {
-        let chosen = special_tokens.map(names).transpose()?;
-        let special = chosen.map(|chosen| self.0.special(&chosen)).transpose()?;
-        Ok(py.detach(|| match &special {
-            Some(special) => self.0.encode_with(text.0, special),
-            None => self.0.encode(text.0),
-        }))
+        special_tokens: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let token_ids = self.encode_text(py, text.0, special_tokens)?;
+        let ints = self.ints(py);
+        let to_int = |&token_id: &u32| match ints.get(token_id as usize) {
+            Some(int) => int.clone_ref(py),
+            None => int(py, token_id),
+        };
+        PyList::new(py, token_ids.iter().map(to_int))
     }
 
-    #[pyo3(signature = (text, special_tokens=None))]
+    #[pyo3(signature = (text, special_tokens=None, *, num_threads=None))]
     fn encode_to_numpy<'py>(
         &self,
         py: Python<'py>,
         text: Text<'_>,
         special_tokens: Option<&Bound<'py, PyAny>>,
+        num_threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
-        Ok(self.encode(py, text, special_tokens)?.into_pyarray(py))
+        let num_threads = at_least("num_threads", 1, num_threads)?.unwrap_or(1);
+        let (token_ids, _) = self.encode_texts(py, &[text.0], special_tokens, num_threads)?;
+        Ok(token_ids.into_pyarray(py))
+    }
+
+    #[pyo3(signature = (texts, special_tokens=None, *, num_threads=None))]
+    fn encode_batch<'py>(
+        &self,
+        py: Python<'py>,
+        texts: &Bound<'py, PyAny>,
+        special_tokens: Option<&Bound<'py, PyAny>>,
+        num_threads: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Flat<'py>> {
+        let num_threads = threads(num_threads)?;
+        let texts = self::texts(texts)?;
+        let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
+        let (token_ids, ends) = self.encode_texts(py, &texts, special_tokens, num_threads)?;
+        let mut offsets = int64(ends.into_iter());
+        offsets.insert(0, 0);
+        Ok((token_ids.into_pyarray(py), offsets.into_pyarray(py)))
+    }
+
+    #[pyo3(signature = (text, special_tokens=None))]
+    fn encode_with_offsets<'py>(
+        &self,
+        py: Python<'py>,
+        text: Text<'_>,
+        special_tokens: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Flat<'py>> {
+        let special = self.special(special_tokens)?;
+        let special = special.as_ref().unwrap_or(self.encoder.all_special());
+        let (token_ids, ends) = detached(py, text.0.len(), || {
+            self.encoder.encode_with_offsets(text.0, special)
+        })?;
+        let ends = int64(ends.into_iter());
+        Ok((token_ids.into_pyarray(py), ends.into_pyarray(py)))
+    }
+
+    #[pyo3(signature = (text, special_tokens=None))]
+    fn count(
+        &self,
+        py: Python<'_>,
+        text: Text<'_>,
+        special_tokens: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<usize> {
+        let special = self.special(special_tokens)?;
+        let special = special.as_ref().unwrap_or(self.encoder.all_special());
+        Ok(detached(py, text.0.len(), || {
+            self.encoder.count_with(text.0, special)
+        })?)
     }
 
     fn stream(&self) -> PyEncodeStream {
-        PyEncodeStream(Mutex::new(EncodeStream::new(Arc::clone(&self.0))))
+        PyEncodeStream(Mutex::new(EncodeStream::new(Arc::clone(&self.encoder))))
     }
 }
 
@@ -78,21 +253,21 @@ impl PyEncodeStream {
     fn call<'py>(
         &self,
         py: Python<'py>,
-        call: impl FnOnce(&mut EncodeStream) -> Vec<u32> + Send,
-    ) -> Bound<'py, PyArray1<u32>> {
+        call: impl FnOnce(&mut EncodeStream) -> Result<Vec<u32>, PatternError> + Send,
+    ) -> PyResult<Bound<'py, PyArray1<u32>>> {
         let token_ids =
-            py.detach(|| call(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)));
-        token_ids.into_pyarray(py)
+            py.detach(|| call(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))?;
+        Ok(token_ids.into_pyarray(py))
     }
 }
 
 #[pymethods]
 impl PyEncodeStream {
-    fn feed<'py>(&self, py: Python<'py>, text: Text<'_>) -> Bound<'py, PyArray1<u32>> {
+    fn feed<'py>(&self, py: Python<'py>, text: Text<'_>) -> PyResult<Bound<'py, PyArray1<u32>>> {
         self.call(py, |stream| stream.feed(text.0))
     }
 
-    fn finish<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
+    fn finish<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<u32>>> {
         self.call(py, EncodeStream::finish)
     }
 }

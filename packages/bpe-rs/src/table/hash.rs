@@ -9,11 +9,11 @@ const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 /// What makes the hashes of this process its own: a text cannot be written so that its pretokens
 /// all meet in one place of the table, and no search takes long.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seeds(u128);
+pub(crate) struct Seeds(u128);
 
 impl Seeds {
     /// The same for all tables of a process, so that tables can be merged in the order of hashes.
-    pub(super) fn of_process() -> Self {
+    pub(crate) fn of_process() -> Self {
         static SEEDS: LazyLock<Seeds> = LazyLock::new(|| {
             let random = RandomState::new();
             Seeds(u128::from(random.hash_one(0)) << 64 | u128::from(random.hash_one(1)))
@@ -25,7 +25,7 @@ impl Seeds {
     /// random for any set of keys. Without the second one, every sixtieth seed or so left long runs
     /// of slots taken when keys count upwards, and a search passed 20 slots where 1.5 are usual.
     #[inline]
-    pub(super) fn hash_key(self, key: u128) -> u64 {
+    pub(crate) fn hash_key(self, key: u128) -> u64 {
         let seeded = key ^ self.0;
         let (low, high) = (seeded as u64, (seeded >> 64) as u64);
         let product = u128::from(low) * u128::from(high);
@@ -35,7 +35,7 @@ impl Seeds {
 
     /// The hash of 16 bytes or more.
     #[inline(never)] // one in a hundred; inside, it takes the registers of the other 99
-    pub(super) fn hash_long(self, bytes: &[u8]) -> u64 {
+    pub(crate) fn hash_long(self, bytes: &[u8]) -> u64 {
         let (blocks, _) = bytes.as_chunks::<16>();
         // Begins anew inside the last whole block, where it is not one itself.
         let last = bytes.last_chunk::<16>();

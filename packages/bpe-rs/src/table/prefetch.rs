@@ -11,7 +11,7 @@
 /// Begins to bring the cache line where `value` starts near, without waiting for it. Nothing
 /// depends on it but time.
 #[inline(always)]
-pub(super) fn prefetch<T>(value: &T) {
+pub(crate) fn prefetch<T>(value: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

@@ -1,14 +1,14 @@
-//! What lies in a place of the table: a pretoken, or where it is found, and its count.
+//! What lies in a place of a table: a pretoken, or where it is found, and a value, such as its count.
 //!
 //! ```text
-//!             8 bytes        7 bytes          1 byte       8 bytes
-//! vacant      0              0                0            0
-//! short       the pretoken, zeros behind      length + 1   count
-//! long        hash           number           255          count
+//!             8 bytes        7 bytes          1 byte
+//! vacant      0              0                0            any value
+//! short       the pretoken, zeros behind      length + 1   its value
+//! long        hash           number           255          its value
 //! ```
 
 /// A longer pretoken lies elsewhere.
-pub(super) const MAX_SHORT: usize = 15;
+pub(crate) const MAX_SHORT: usize = 15;
 const LONG: u8 = u8::MAX;
 const KEY_BYTES: usize = 16;
 const KIND_SHIFT: u32 = 120;
@@ -16,7 +16,7 @@ const NUMBER_SHIFT: u32 = 64;
 const NUMBER_BITS: u32 = KIND_SHIFT - NUMBER_SHIFT;
 
 /// What the first 16 bytes of a slot say, in little-endian order.
-pub(super) type Key = u128;
+pub(crate) type Key = u128;
 
 /// `MASKS[length]` has the first `length` bytes set.
 const MASKS: [Key; KEY_BYTES] = {
@@ -31,7 +31,7 @@ const MASKS: [Key; KEY_BYTES] = {
 
 /// The key of the pretoken of `length` bytes, at most [`MAX_SHORT`], that begins at `start`.
 #[inline(always)]
-pub(super) fn short_key(text: &[u8], start: usize, length: usize) -> Key {
+pub(crate) fn short_key(text: &[u8], start: usize, length: usize) -> Key {
     debug_assert!(length <= MAX_SHORT && start + length <= text.len());
     let bytes = match text
         .get(start..start + KEY_BYTES)
@@ -54,65 +54,62 @@ fn last_bytes(bytes: &[u8]) -> Key {
 }
 
 /// The number of a long pretoken that has none yet: this key is in no slot.
-pub(super) const NO_NUMBER: u64 = (1 << NUMBER_BITS) - 1;
+pub(crate) const NO_NUMBER: u64 = (1 << NUMBER_BITS) - 1;
 
 /// The key of the long pretoken with this hash and number.
 #[inline]
-pub(super) fn long_key(hash: u64, number: u64) -> Key {
+pub(crate) fn long_key(hash: u64, number: u64) -> Key {
     Key::from(hash) | (number as Key) << NUMBER_SHIFT | Key::from(LONG) << KIND_SHIFT
 }
 
 /// Hash and number of a long pretoken; `None` for the key of a short one.
 #[inline(always)]
-pub(super) fn long_parts(key: Key) -> Option<(u64, u64)> {
+pub(crate) fn long_parts(key: Key) -> Option<(u64, u64)> {
     let number = (key >> NUMBER_SHIFT) as u64 & NO_NUMBER;
     ((key >> KIND_SHIFT) as u8 == LONG).then_some((key as u64, number))
 }
 
-/// A place of the table. The key is kept as bytes, so that a short pretoken can be lent from it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
+/// A place of a table. The key is kept as bytes, so that a short pretoken can be lent from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slot<V> {
     key: [u8; KEY_BYTES],
-    pub(super) count: u64,
+    pub(crate) value: V,
 }
 
-impl Slot {
-    pub(super) const VACANT: Self = Self {
-        key: [0; KEY_BYTES],
-        count: 0,
-    };
-
-    pub(super) fn new(key: Key, count: u64) -> Self {
+impl<V> Slot<V> {
+    pub(crate) fn new(key: Key, value: V) -> Self {
         let key = key.to_le_bytes();
-        Self { key, count }
+        Self { key, value }
     }
 
     #[inline(always)]
-    pub(super) fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         Key::from_le_bytes(self.key)
     }
 
-    /// Adds one, if this is the slot of that key and there is room in its count.
     #[inline(always)]
-    pub(super) fn count_one(&mut self, key: Key) -> bool {
-        match self.count.checked_add(1) {
-            Some(sum) if self.key() == key => {
-                self.count = sum;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn is_vacant(&self) -> bool {
+    pub(crate) fn is_vacant(&self) -> bool {
         self.key[KEY_BYTES - 1] == 0
     }
 
     /// The short pretoken that is here.
-    pub(super) fn short(&self) -> &[u8] {
+    pub(crate) fn short(&self) -> &[u8] {
         let length = usize::from(self.key[KEY_BYTES - 1]).saturating_sub(1);
         &self.key[..length.min(MAX_SHORT)]
+    }
+}
+
+impl Slot<u64> {
+    /// Adds one to a count, if this is the slot of that key and there is room in the count.
+    #[inline(always)]
+    pub(crate) fn count_one(&mut self, key: Key) -> bool {
+        match self.value.checked_add(1) {
+            Some(sum) if self.key() == key => {
+                self.value = sum;
+                true
+            }
+            _ => false,
+        }
     }
 }
 

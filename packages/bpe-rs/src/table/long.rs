@@ -2,14 +2,14 @@
 
 /// The bytes of long pretokens.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LongPretokens {
+pub(crate) struct LongPretokens {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl LongPretokens {
     /// Keeps a pretoken and returns its number.
-    pub(super) fn push(&mut self, pretoken: &[u8]) -> u64 {
+    pub(crate) fn push(&mut self, pretoken: &[u8]) -> u64 {
         let number = self.ends.len();
         self.bytes.extend_from_slice(pretoken);
         self.ends.push(self.bytes.len());
@@ -17,13 +17,13 @@ impl LongPretokens {
     }
 
     /// The pretoken that [`LongPretokens::push`] gave this number.
-    pub(super) fn get(&self, number: u64) -> &[u8] {
+    pub(crate) fn get(&self, number: u64) -> &[u8] {
         let number = number as usize; // it was one
         let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[number]]
     }
 
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
     }
 }

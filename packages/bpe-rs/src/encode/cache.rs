@@ -1,0 +1,319 @@
+//! The token ids of pretokens seen before: most of any text is a few thousand pretokens over and over.
+//!
+//! One flat table, searched as the one that counts is. A slot of half a cache line holds a short
+//! pretoken and up to three ids, which is what nearly all have: they are found without following a
+//! pointer, and copied without asking how many there are.
+
+use super::long::merge_long;
+use super::merges::Merges;
+use super::word::{SHORT, WordMerger};
+use crate::table::{
+    Key, LongPretokens, MAX_SHORT, NO_NUMBER, Seeds, Slot, advise_huge_pages, long_key, long_parts,
+    prefetch, short_key,
+};
+
+/// 32 kB: a short text should not pay for a long one.
+const MIN_SLOTS: usize = 1 << 10;
+/// Three of four slots are taken at most.
+const MAX_LOAD: (usize, usize) = (3, 4);
+/// So many homes are asked for before the first of them is searched.
+const AHEAD: usize = 64;
+/// Longer pretokens hardly ever come twice.
+const MAX_PRETOKEN_BYTES: usize = 128;
+/// Ids elsewhere are numbered by 32 bits.
+const MAX_BYTES: usize = 1 << 33;
+/// Ids that a slot has room for.
+const INLINE: usize = 3;
+
+/// Pretokens and their token ids, in at most so many bytes.
+#[derive(Debug)]
+pub(crate) struct TokenCache {
+    /// A power of two of them, never all taken.
+    slots: Vec<CacheSlot>,
+    len: usize,
+    max_slots: usize,
+    long: LongPretokens,
+    /// Ids that are too many for a slot.
+    token_ids: Vec<u32>,
+    max_bytes: usize,
+    seeds: Seeds,
+    merger: WordMerger,
+}
+
+/// Never on two cache lines.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
+struct CacheSlot(Slot<Ids>);
+
+/// Up to three ids and how many; or where more are: first, end, anything, `ELSEWHERE`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ids([u32; INLINE + 1]);
+
+const ELSEWHERE: u32 = u32::MAX;
+
+impl Ids {
+    /// How many ids are here, if they are.
+    #[inline(always)]
+    fn inline(&self) -> Option<usize> {
+        let count = self.0[INLINE] as usize;
+        (count <= INLINE).then_some(count)
+    }
+}
+
+impl TokenCache {
+    /// An empty cache, which may grow to `max_bytes` and a little beyond: half for the slots, half
+    /// for what has no room in them.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        let max_bytes = max_bytes.min(MAX_BYTES);
+        let max_slots = (max_bytes / 2 / size_of::<CacheSlot>()).max(4 * AHEAD);
+        Self {
+            slots: Vec::new(),
+            len: 0,
+            max_slots: 1 << max_slots.ilog2(),
+            long: LongPretokens::default(),
+            token_ids: Vec::new(),
+            max_bytes,
+            seeds: Seeds::of_process(),
+            merger: WordMerger::default(),
+        }
+    }
+
+    /// Appends the ids of a batch of pretokens: the first begins at `start`, each other where the
+    /// one before ends.
+    pub(super) fn encode_batch(
+        &mut self,
+        merges: &Merges,
+        text: &[u8],
+        mut start: usize,
+        ends: &[usize],
+        token_ids: &mut Vec<u32>,
+    ) {
+        let mut ahead = [(0, 0); AHEAD];
+        let mut known = Known::new();
+        for ends in ends.chunks(AHEAD) {
+            self.make_room(ends.len());
+            self.look_ahead(text, start, ends, &mut ahead);
+            for (&(key, home), &end) in ahead.iter().zip(ends) {
+                let slot = &self.slots[home].0;
+                if slot.key() == key {
+                    match slot.value.inline() {
+                        Some(count) => known.push(&slot.value, count),
+                        None => {
+                            known.flush(token_ids);
+                            token_ids.extend_from_slice(self.ids(&slot.value));
+                        }
+                    }
+                } else {
+                    known.flush(token_ids);
+                    self.encode_from(home, key, merges, &text[start..end], token_ids);
+                }
+                start = end;
+            }
+            known.flush(token_ids);
+        }
+    }
+
+    /// Finds the homes of a chunk of pretokens, and asks for them.
+    fn look_ahead(
+        &self,
+        text: &[u8],
+        mut start: usize,
+        ends: &[usize],
+        ahead: &mut [(Key, usize); AHEAD],
+    ) {
+        for (place, &end) in ahead.iter_mut().zip(ends) {
+            *place = self.key_and_home(text, start, end);
+            prefetch(&self.slots[place.1]);
+            start = end;
+        }
+    }
+
+    /// What the pretoken `text[start..end]` is searched by, and where. A long one has no number yet.
+    #[inline(always)]
+    fn key_and_home(&self, text: &[u8], start: usize, end: usize) -> (Key, usize) {
+        let length = end - start;
+        if length > MAX_SHORT {
+            return self.long_key_and_home(&text[start..end]);
+        }
+        let key = short_key(text, start, length);
+        (key, self.home(self.seeds.hash_key(key)))
+    }
+
+    #[inline(never)]
+    fn long_key_and_home(&self, pretoken: &[u8]) -> (Key, usize) {
+        if pretoken.len() > MAX_PRETOKEN_BYTES {
+            return (long_key(0, NO_NUMBER), 0);
+        }
+        let hash = self.seeds.hash_long(pretoken);
+        (long_key(hash, NO_NUMBER), self.home(hash))
+    }
+
+    /// Appends the ids of a pretoken that is not at home, or is long, or is not known yet.
+    #[inline(never)]
+    fn encode_from(
+        &mut self,
+        home: usize,
+        key: Key,
+        merges: &Merges,
+        pretoken: &[u8],
+        token_ids: &mut Vec<u32>,
+    ) {
+        if pretoken.len() > MAX_PRETOKEN_BYTES {
+            merge_long(pretoken, merges, &mut self.merger, token_ids);
+            return;
+        }
+        let at = match long_parts(key) {
+            Some((hash, _)) => self.search(home, |slot| self.is_long(slot, hash, pretoken)),
+            None => self.search(home, |slot| slot.key() == key),
+        };
+        if self.slots[at].0.is_vacant() {
+            let first = token_ids.len();
+            if pretoken.len() > SHORT {
+                merge_long(pretoken, merges, &mut self.merger, token_ids);
+            } else {
+                let merged = self.merger.merge(pretoken, merges);
+                token_ids.extend(merged.map(|(_, token_id)| token_id));
+            }
+            self.insert(at, key, pretoken, &token_ids[first..]);
+        } else {
+            token_ids.extend_from_slice(self.ids(&self.slots[at].0.value));
+        }
+    }
+
+    fn is_long(&self, slot: &Slot<Ids>, hash: u64, pretoken: &[u8]) -> bool {
+        long_parts(slot.key())
+            .is_some_and(|(other, number)| other == hash && self.long.get(number) == pretoken)
+    }
+
+    fn ids<'a>(&'a self, ids: &'a Ids) -> &'a [u32] {
+        match ids.inline() {
+            Some(count) => &ids.0[..count],
+            None => &self.token_ids[ids.0[0] as usize..ids.0[1] as usize],
+        }
+    }
+
+    /// Where the search that begins at `home` ends: at what is wanted, or at the vacant slot where
+    /// that belongs.
+    #[inline(always)]
+    fn search(&self, home: usize, is_wanted: impl Fn(&Slot<Ids>) -> bool) -> usize {
+        let last = self.slots.len() - 1;
+        let mut at = home;
+        // Ends, because a quarter of the slots is vacant.
+        while !is_wanted(&self.slots[at].0) && !self.slots[at].0.is_vacant() {
+            at = (at + 1) & last;
+        }
+        at
+    }
+
+    fn insert(&mut self, at: usize, key: Key, pretoken: &[u8], token_ids: &[u32]) {
+        let key = match long_parts(key) {
+            Some((hash, _)) => long_key(hash, self.long.push(pretoken)),
+            None => key,
+        };
+        let ids = self.keep(token_ids);
+        self.slots[at] = CacheSlot(Slot::new(key, ids));
+        self.len += 1;
+    }
+
+    fn keep(&mut self, token_ids: &[u32]) -> Ids {
+        let mut ids = Ids::default();
+        if token_ids.len() <= INLINE {
+            ids.0[..token_ids.len()].copy_from_slice(token_ids);
+            ids.0[INLINE] = token_ids.len() as u32;
+        } else {
+            let first = self.token_ids.len() as u32;
+            self.token_ids.extend_from_slice(token_ids);
+            ids.0 = [first, self.token_ids.len() as u32, 0, ELSEWHERE];
+        }
+        ids
+    }
+
+    /// Where the search for a hash begins.
+    #[inline(always)]
+    fn home(&self, hash: u64) -> usize {
+        (hash >> (u64::BITS - self.slots.len().trailing_zeros())) as usize
+    }
+
+    /// Makes sure that so many more pretokens can be put in. A full cache starts anew: what is
+    /// frequent comes back at once.
+    #[inline]
+    fn make_room(&mut self, additional: usize) {
+        let (taken, of) = MAX_LOAD;
+        let needed = (self.len + additional).div_ceil(taken) * of;
+        if needed > self.slots.len() {
+            self.grow(needed.next_power_of_two());
+        } else if self.arena_bytes() > self.max_bytes / 2 {
+            self.clear();
+        }
+    }
+
+    /// The bytes allocated.
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<CacheSlot>() + self.arena_bytes()
+    }
+
+    fn arena_bytes(&self) -> usize {
+        self.long.memory_bytes() + self.token_ids.capacity() * size_of::<u32>()
+    }
+
+    #[cold]
+    fn grow(&mut self, slots: usize) {
+        let slots = slots.max(MIN_SLOTS.min(self.max_slots));
+        let mut new = Vec::new();
+        // A process at its memory limit goes on with the room it has, where it would be aborted.
+        let is_first = self.slots.is_empty();
+        if slots > self.max_slots || new.try_reserve_exact(slots).is_err() && !is_first {
+            return self.clear();
+        }
+        advise_huge_pages(&mut new);
+        new.resize(slots, CacheSlot::default());
+        let old = std::mem::replace(&mut self.slots, new);
+        for slot in old.into_iter().filter(|slot| !slot.0.is_vacant()) {
+            let key = slot.0.key();
+            let hash = match long_parts(key) {
+                Some((hash, _)) => hash,
+                None => self.seeds.hash_key(key),
+            };
+            let vacant = self.search(self.home(hash), |_| false);
+            self.slots[vacant] = slot;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.slots.fill(CacheSlot::default());
+        self.len = 0;
+        self.long = LongPretokens::default();
+        self.token_ids = Vec::new();
+    }
+}
+
+/// Ids on their way from slots to the output: all four numbers of a slot are copied, whatever its
+/// count, and the next copy begins behind those that count.
+struct Known {
+    token_ids: [u32; AHEAD * INLINE + 1],
+    len: usize,
+}
+
+impl Known {
+    fn new() -> Self {
+        Self {
+            token_ids: [0; AHEAD * INLINE + 1],
+            len: 0,
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, ids: &Ids, count: usize) {
+        if let Some(room) = self.token_ids[self.len..].first_chunk_mut() {
+            *room = ids.0;
+        }
+        self.len += count;
+    }
+
+    #[inline(always)]
+    fn flush(&mut self, token_ids: &mut Vec<u32>) {
+        token_ids.extend_from_slice(&self.token_ids[..self.len]);
+        self.len = 0;
+    }
+}

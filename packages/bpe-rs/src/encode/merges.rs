@@ -1,0 +1,142 @@
+//! A vocabulary's merges by token ids, checked.
+
+use hashbrown::HashMap;
+
+use super::pairs::{Merged, NONE, PairTable};
+use crate::error::EncoderError;
+
+/// The tokens of single bytes, and what pairs of tokens merge into.
+#[derive(Debug)]
+pub(crate) struct Merges {
+    byte_ids: [u32; 256],
+    /// For each pair of bytes, `left << 8 | right`: merging begins with these, and those that text
+    /// is made of stay in the nearest cache.
+    byte_pairs: Vec<Merged>,
+    pairs: PairTable,
+}
+
+/// Ids by bytes.
+pub(super) type Ids = HashMap<Vec<u8>, u32>;
+
+impl Merges {
+    /// `merges` in the order of their ranks.
+    ///
+    /// # Errors
+    ///
+    /// [`EncoderError::MissingByte`], [`EncoderError::UnknownMergeToken`],
+    /// [`EncoderError::DuplicateMerge`], [`EncoderError::TooManyMerges`].
+    pub(super) fn new<L: AsRef<[u8]>, R: AsRef<[u8]>>(
+        merges: &[(L, R)],
+        ids: &Ids,
+    ) -> Result<Self, EncoderError> {
+        let byte_ids = byte_ids(ids)?;
+        let pairs = pair_table(merges, ids)?;
+        let mut byte_pairs = vec![NONE; 1 << 16];
+        for (left, right) in merges {
+            if let (&[left], &[right]) = (left.as_ref(), right.as_ref()) {
+                let [left_id, right_id] = [left, right].map(|byte| byte_ids[usize::from(byte)]);
+                let both = u16::from_be_bytes([left, right]);
+                byte_pairs[usize::from(both)] = pairs.get(left_id, right_id);
+            }
+        }
+        Ok(Self {
+            byte_ids,
+            byte_pairs,
+            pairs,
+        })
+    }
+
+    /// How many merges there are.
+    pub(super) fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    #[inline(always)]
+    pub(super) fn of_byte(&self, byte: u8) -> u32 {
+        self.byte_ids[usize::from(byte)]
+    }
+
+    /// What two bytes merge into.
+    #[inline(always)]
+    pub(super) fn of_bytes(&self, left: u8, right: u8) -> Merged {
+        let both = u16::from_be_bytes([left, right]);
+        self.byte_pairs
+            .get(usize::from(both))
+            .copied()
+            .unwrap_or(NONE)
+    }
+
+    /// What two tokens merge into.
+    #[inline(always)]
+    pub(super) fn of_pair(&self, left: u32, right: u32) -> Merged {
+        self.pairs.get(left, right)
+    }
+}
+
+/// # Errors
+///
+/// [`EncoderError::DuplicateToken`].
+pub(super) fn ids_by_bytes(
+    vocab: impl IntoIterator<Item = (u32, Vec<u8>)>,
+) -> Result<Ids, EncoderError> {
+    let vocab = vocab.into_iter();
+    let mut ids = Ids::with_capacity(vocab.size_hint().0);
+    for (second, bytes) in vocab {
+        if let Some(&first) = ids.get(&bytes) {
+            return Err(EncoderError::DuplicateToken {
+                bytes,
+                first,
+                second,
+            });
+        }
+        ids.insert(bytes, second);
+    }
+    Ok(ids)
+}
+
+fn byte_ids(ids: &Ids) -> Result<[u32; 256], EncoderError> {
+    let mut byte_ids = [0; 256];
+    for (byte, byte_id) in (0..=u8::MAX).zip(&mut byte_ids) {
+        let id = ids.get([byte].as_slice());
+        *byte_id = *id.ok_or(EncoderError::MissingByte { byte })?;
+    }
+    Ok(byte_ids)
+}
+
+fn pair_table<L: AsRef<[u8]>, R: AsRef<[u8]>>(
+    merges: &[(L, R)],
+    ids: &Ids,
+) -> Result<PairTable, EncoderError> {
+    let count = merges.len();
+    let last = u32::try_from(count).map_err(|_| EncoderError::TooManyMerges { count })?;
+    let mut table = PairTable::with_capacity(count);
+    let mut both = Vec::new();
+    for (rank, (left, right)) in (0..last).zip(merges) {
+        let (left, right) = (left.as_ref(), right.as_ref());
+        let index = rank as usize;
+        let id_of = |bytes: &[u8]| {
+            ids.get(bytes)
+                .copied()
+                .ok_or_else(|| EncoderError::UnknownMergeToken {
+                    rank: index,
+                    left: left.to_vec(),
+                    right: right.to_vec(),
+                    missing: bytes.to_vec(),
+                })
+        };
+        let (left_id, right_id) = (id_of(left)?, id_of(right)?);
+        both.clear();
+        both.extend_from_slice(left);
+        both.extend_from_slice(right);
+        let merged = Merged::new(rank, id_of(&both)?);
+        table
+            .insert(left_id, right_id, merged)
+            .map_err(|first| EncoderError::DuplicateMerge {
+                rank: index,
+                first: first.rank(),
+                left: left.to_vec(),
+                right: right.to_vec(),
+            })?;
+    }
+    Ok(table)
+}
