@@ -33,12 +33,14 @@
 //! | counts to merges, merges to a vocabulary | `merge/`, `train.rs` |
 //! | a pretoken to ids, and the ids remembered | `word.rs`, `cache.rs` |
 //! | a text to ids, whole or in parts | `encode.rs`, `stream.rs` |
+//! | ids to a text | `decode.rs` |
 //!
 //! With the feature `python`, `py/` makes the extension module `bpe_rs._core` of it.
 
 mod cache;
 mod count;
 mod counter;
+mod decode;
 mod encode;
 mod error;
 mod input;
@@ -61,8 +63,9 @@ mod word;
 pub use count::count_distinct;
 pub use count::{Entries, PretokenCounts};
 pub use counter::Counter;
+pub use decode::BpeDecoder;
 pub use encode::{BpeEncoder, SpecialIds};
-pub use error::{EncoderError, PatternError, SpecialTokenError, TrainError};
+pub use error::{DecodeError, EncoderError, PatternError, SpecialTokenError, TrainError};
 pub use merge::TieBreak;
 pub use pattern::{CL100K_PATTERN, O200K_PATTERN, Pattern};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};

@@ -1,4 +1,4 @@
-"""Byte-level BPE in Rust: count pretokens, train a vocabulary, encode text.
+"""Byte-level BPE in Rust: count pretokens, train a vocabulary, encode text, decode ids.
 
 Signatures are in `_core.pyi`.
 """
@@ -7,6 +7,7 @@ from bpe_rs._core import (
     CL100K_PATTERN,
     GPT2_PATTERN,
     O200K_PATTERN,
+    BpeDecoder,
     BpeEncoder,
     EncodeStream,
     PretokenCounts,
@@ -19,6 +20,7 @@ __all__ = [
     "CL100K_PATTERN",
     "GPT2_PATTERN",
     "O200K_PATTERN",
+    "BpeDecoder",
     "BpeEncoder",
     "EncodeStream",
     "PretokenCounts",

@@ -13,6 +13,7 @@ __all__ = [
     "CL100K_PATTERN",
     "GPT2_PATTERN",
     "O200K_PATTERN",
+    "BpeDecoder",
     "BpeEncoder",
     "EncodeStream",
     "PretokenCounts",
@@ -281,6 +282,44 @@ class BpeEncoder:
 
     def stream(self) -> EncodeStream:
         """A stream at the start of a text, which recognises all special tokens."""
+
+@final
+class BpeDecoder:
+    """Decodes token ids: the inverse of a `BpeEncoder` over the same vocabulary.
+
+    All methods take ids as an array of any integer type, of one dimension, or as any iterable of
+    integers. Any number of threads may use one.
+
+    Args:
+        vocab: From id to bytes. Ids are any of 0 to 2**32 - 1.
+
+    Raises:
+        ValueError: An id is out of range.
+    """
+
+    def __new__(cls, vocab: dict[int, bytes]) -> BpeDecoder: ...
+    def decode(self, token_ids: Iterable[int] | NDArray[np.integer]) -> str:
+        """The text of `token_ids`. What is not UTF-8 becomes U+FFFD, as with `errors="replace"`.
+
+        Raises:
+            KeyError: An id is not in the vocabulary, or negative, or too large for any.
+            TypeError: Something among the ids is no integer.
+            ValueError: An array has not one dimension.
+        """
+
+    def decode_bytes(self, token_ids: Iterable[int] | NDArray[np.integer]) -> bytes:
+        """The bytes of `token_ids`, one token after the other."""
+
+    def decode_with_offsets(
+        self, token_ids: Iterable[int] | NDArray[np.integer]
+    ) -> tuple[str, list[int]]:
+        """The text, and for each token the index of the character that its first byte belongs to.
+
+        A token that begins inside a character has that character's index.
+        """
+
+    def lengths(self, token_ids: Iterable[int] | NDArray[np.integer]) -> NDArray[np.int64]:
+        """How many bytes each token has, `(tokens,)`."""
 
 @final
 class EncodeStream:

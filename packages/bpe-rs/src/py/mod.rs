@@ -5,8 +5,10 @@
 mod arguments;
 mod counting;
 mod counts;
+mod decode;
 mod encode;
 mod errors;
+mod list;
 mod pretokenize;
 mod texts;
 mod train;
@@ -18,6 +20,8 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::counts::PyPretokenCounts;
+    #[pymodule_export]
+    use super::decode::PyBpeDecoder;
     #[pymodule_export]
     use super::encode::{PyBpeEncoder, PyEncodeStream};
     #[pymodule_export]
