@@ -57,6 +57,17 @@ class Vocabulary:
         return max(self.tokens)
 
     @cached_property
+    def mergeable_special_tokens(self) -> dict[int, str]:
+        """Special tokens, by id, that plain text can become too: a byte, or a merge's result."""
+        names = {name.encode(): name for name in self.special_tokens}
+        merged = {left + right for left, right in self.merges} if names else set[bytes]()
+        return {
+            self.special_tokens[name]: name
+            for token, name in names.items()
+            if len(token) == 1 or token in merged
+        }
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of pattern, tokens, merges and special tokens."""
         content = [
