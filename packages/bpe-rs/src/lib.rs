@@ -53,6 +53,8 @@ mod pretokenize;
 mod py;
 mod scan;
 mod special;
+#[cfg(any(feature = "python", test))]
+mod spelling;
 mod stream;
 mod train;
 mod unicode_tables;

@@ -11,8 +11,11 @@ from bpe_rs._core import (
     BpeEncoder,
     EncodeStream,
     PretokenCounts,
+    parse_json,
     pretokenize,
     train_bpe,
+    unspell,
+    unspell_merges,
 )
 from bpe_rs._vocabulary import Vocabulary
 
@@ -25,6 +28,9 @@ __all__ = [
     "EncodeStream",
     "PretokenCounts",
     "Vocabulary",
+    "parse_json",
     "pretokenize",
     "train_bpe",
+    "unspell",
+    "unspell_merges",
 ]

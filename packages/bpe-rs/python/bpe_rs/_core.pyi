@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Final, Literal, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,11 @@ __all__ = [
     "BpeEncoder",
     "EncodeStream",
     "PretokenCounts",
+    "parse_json",
     "pretokenize",
     "train_bpe",
+    "unspell",
+    "unspell_merges",
 ]
 
 GPT2_PATTERN: Final[str]
@@ -342,3 +345,31 @@ class EncodeStream:
 
         The stream is then at the start of the next text.
         """
+
+def parse_json(text: str) -> Any:
+    """What `json.loads` gives, in half the time, and of objects in which no key stands twice.
+
+    Raises:
+        ValueError: `text` is not JSON, is nested deeper than 127, or an object has a key twice.
+    """
+
+def unspell(spellings: list[str]) -> list[bytes]:
+    """Tokens written in GPT-2's byte alphabet, one printable character a byte, to their bytes.
+
+    Raises:
+        ValueError: A character stands for no byte.
+    """
+
+def unspell_merges(
+    merges: list[Any], *, name: str = "merge", first: int = 0
+) -> list[tuple[bytes, bytes]]:
+    """Merges written in that alphabet, as "Ġt he" or ["Ġt", "he"]; an empty string is skipped.
+
+    Args:
+        merges: The merges, in either way.
+        name: What errors call one.
+        first: The number they give to the first.
+
+    Raises:
+        ValueError: One is neither, or a character stands for no byte.
+    """

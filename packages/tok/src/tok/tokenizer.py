@@ -54,8 +54,18 @@ class Tokenizer(Decoding):
         merges: Sequence[tuple[bytes, bytes]],
         special_tokens: Iterable[str] | None = None,
     ) -> None:
-        self._vocabulary = Vocabulary.build(vocab, merges, special_tokens or ())
+        self._take(Vocabulary.build(vocab, merges, special_tokens or ()))
+
+    def _take(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
         self._encoder = BpeEncoder(*self._content)
+
+    @classmethod
+    def _of(cls, vocabulary: Vocabulary) -> Self:
+        """A tokenizer of what a file holds, which need not be looked through again."""
+        tokenizer = cls.__new__(cls)
+        tokenizer._take(vocabulary)
+        return tokenizer
 
     # Making one, and keeping it
 
@@ -117,7 +127,7 @@ class Tokenizer(Decoding):
         """
         content = huggingface.read_tokenizer(Path(path))
         with naming(path):
-            return cls(content.tokens, content.merges, content.special_tokens)
+            return cls._of(content)
 
     def to_huggingface(self, path: StrPath) -> None:
         """Writes a `tokenizer.json` that `tokenizers` and `transformers` read to equal ids.

@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeAlias, cast
 
 from bpe_rs import GPT2_PATTERN
+
+Merge: TypeAlias = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Vocabulary:
                 f"{special_ids!r:.200}; put the tokens into the vocabulary, or pass a list"
             )
         return cls(
-            tokens=dict(tokens) | {ids[token]: token for token in appended},
-            merges=[(left, right) for left, right in merges],
+            tokens={**tokens, **{ids[token]: token for token in appended}},
+            merges=[cast(Merge, tuple(merge)) for merge in merges],
             special_tokens=special_ids,
         )
 
