@@ -88,15 +88,17 @@ impl BpeDecoder {
         for batch in token_ids.chunks(BATCH) {
             let mut end = 0;
             for &token_id in batch {
-                let slot = self.slot(token_id)?;
-                if let Some(length) = length_in_place(slot) {
-                    // What follows the token's own bytes is overwritten by the next.
-                    buffer[end..end + SLOT].copy_from_slice(slot);
-                    end += length;
-                } else {
-                    text.extend_from_slice(&buffer[..end]);
-                    text.extend_from_slice(self.bytes(slot));
-                    end = 0;
+                match self.slots.get(token_id as usize) {
+                    Some(slot) if usize::from(slot[INLINE]) <= INLINE => {
+                        // What follows the token's own bytes is overwritten by the next.
+                        buffer[end..end + SLOT].copy_from_slice(slot);
+                        end += usize::from(slot[INLINE]);
+                    }
+                    _ => {
+                        text.extend_from_slice(&buffer[..end]);
+                        text.extend_from_slice(self.bytes(self.slot(token_id)?));
+                        end = 0;
+                    }
                 }
             }
             text.extend_from_slice(&buffer[..end]);

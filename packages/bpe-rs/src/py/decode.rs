@@ -118,11 +118,27 @@ impl PyBpeDecoder {
                 array.shape()
             ))));
         }
-        let to_id = |&id: &T| id.try_into().map_err(|_| self.unknown(id));
         Some(match array.as_slice() {
-            Ok(elements) => elements.iter().map(to_id).collect(),
-            Err(_) => array.as_array().iter().map(to_id).collect(),
+            Ok(elements) => self.narrowed(elements),
+            Err(_) => self.narrowed(&array.as_array().iter().copied().collect::<Vec<T>>()),
         })
+    }
+
+    /// Elements as ids. One that is none is looked for only at the end: the loop stays a simple one.
+    fn narrowed<T: Copy + Display + TryInto<u32>>(&self, elements: &[T]) -> PyResult<Vec<u32>> {
+        let mut are_ids = true;
+        let to_id = |&element: &T| {
+            let id = element.try_into();
+            are_ids &= id.is_ok();
+            id.unwrap_or(0)
+        };
+        let ids = elements.iter().map(to_id).collect();
+        let is_none = |&&element: &&T| TryInto::<u32>::try_into(element).is_err();
+        if are_ids {
+            return Ok(ids);
+        }
+        let unknown = elements.iter().find(is_none);
+        Err(self.unknown(unknown.map_or_else(String::new, T::to_string)))
     }
 
     /// What is raised for an id that no vocabulary can hold: the same as for one that it does not.

@@ -14,15 +14,18 @@ pub(super) fn integers<'py>(
     list: &Bound<'py, PyList>,
     slowly: impl Fn(&Bound<'py, PyAny>) -> PyResult<u32>,
 ) -> PyResult<Vec<u32>> {
-    let mut integers = Vec::with_capacity(list.len());
-    let mut index = 0;
-    // Not a range: `slowly` may run Python code, which may change the list.
-    while index < list.len() {
+    let mut length = list.len();
+    let mut integers = Vec::with_capacity(length);
+    while integers.len() < length {
+        let index = integers.len();
         integers.push(match plain(list, index) {
             Some(integer) => integer,
-            None => slowly(&list.get_item(index)?)?,
+            None => {
+                let integer = slowly(&list.get_item(index)?)?;
+                length = list.len(); // Python code may have run, and changed the list
+                integer
+            }
         });
-        index += 1;
     }
     Ok(integers)
 }
