@@ -508,3 +508,20 @@ pub enum EncoderError {
     #[error(transparent)]
     SpecialTokens(#[from] SpecialTokenError),
 }
+
+/// Why token ids stand for no text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// An id that the vocabulary does not hold.
+    #[error("token id {token_id} is not in the vocabulary of {count} tokens")]
+    UnknownToken {
+        /// The id.
+        token_id: u32,
+        /// How many tokens there are.
+        count: usize,
+    },
+    /// More tokens of more than 15 bytes than 32 bits can number.
+    #[error("more than 2^32 tokens are longer than 15 bytes; give fewer")]
+    TooManyLong,
+}

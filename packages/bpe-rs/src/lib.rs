@@ -32,11 +32,13 @@
 //! | pretokens to counts, on all threads; counts to files | `counter.rs`, `count/` |
 //! | counts to merges, merges to a vocabulary | `merge/`, `train.rs` |
 //! | a text to ids, whole or in parts | `encode/` |
+//! | ids to a text | `decode.rs` |
 //!
 //! With the feature `python`, `py/` makes the extension module `bpe_rs._core` of it.
 
 mod count;
 mod counter;
+mod decode;
 mod encode;
 mod error;
 mod input;
@@ -49,6 +51,8 @@ mod pretokenize;
 mod py;
 mod scan;
 mod special;
+#[cfg(any(feature = "python", test))]
+mod spelling;
 mod table;
 mod train;
 mod unicode_tables;
@@ -58,8 +62,9 @@ mod watch;
 pub use count::count_distinct;
 pub use count::{Entries, PretokenCounts};
 pub use counter::Counter;
+pub use decode::BpeDecoder;
 pub use encode::{BpeEncoder, EncodeStream, SpecialIds};
-pub use error::{EncoderError, PatternError, SpecialTokenError, TrainError};
+pub use error::{DecodeError, EncoderError, PatternError, SpecialTokenError, TrainError};
 pub use merge::TieBreak;
 pub use pattern::{CL100K_PATTERN, O200K_PATTERN, Pattern};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};

@@ -1,12 +1,13 @@
 """`Tokenizer`. Property: round trips, any split. Table: special tokens, errors."""
 
-import copy
 import pickle
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 from tok import Tokenizer
@@ -153,11 +154,34 @@ def test_a_lone_surrogate_is_refused_with_its_position(small):
             encode("ab\ud800")
 
 
-def test_copies_and_pickles_are_equal(small, corpus):
-    for other in (copy.copy(small), copy.deepcopy(small), pickle.loads(pickle.dumps(small))):
-        assert other == small
-        assert hash(other) == hash(small)
-        assert other.encode(corpus) == small.encode(corpus)
+@given(text=st.text(st.characters() | st.sampled_from("a\ud83d\ude42\ud800\udfff\ufeff")))
+def test_lone_surrogates_are_replaced_on_request(small, text):
+    # As UTF-16 readers do: halves side by side are a character, a half alone is none.
+    paired = re.sub("[\ud800-\udbff][\udc00-\udfff]", lambda found: as_one(found[0]), text)
+    expected = small.encode(re.sub("[\ud800-\udfff]", "\ufffd", paired))
+    assert small.encode(text, errors="replace") == expected
+    assert small.encode_to_numpy(text, errors="replace").tolist() == expected
+    assert small.encode_batch([text], errors="replace") == [expected]
+    assert small.count(text, errors="replace") == len(expected)
+    assert small.encode(text, errors="replace", allowed_special="all") == expected
+
+
+def as_one(halves: str) -> str:
+    high, low = map(ord, halves)
+    return chr(0x10000 + (high - 0xD800) * 0x400 + low - 0xDC00)
+
+
+def test_surrogates_are_replaced_as_in_tiktoken():
+    ranks = {token: token_id for token_id, token in BYTES.items()}
+    theirs = tiktoken.Encoding("b", pat_str=r".", mergeable_ranks=ranks, special_tokens={})
+    ours = Tokenizer(BYTES, [])
+    for text in ("a\ud800", "\udc00\ud800b", "\ud83d\ude42", "\ud83d \ude42é"):
+        assert ours.encode(text, errors="replace") == theirs.encode(text)
+
+
+def test_another_way_to_treat_errors_is_refused(small):
+    with pytest.raises(ValueError, match='errors must be "strict" or "replace", got \'ignore\''):
+        small.encode("x", errors="ignore")
 
 
 @pytest.mark.parametrize(
@@ -189,6 +213,8 @@ def test_the_fingerprint_does_not_change_from_process_to_process(small):
 
 def test_repr_says_what_it_is(small):
     assert repr(small) == f"Tokenizer(vocab_size=400, merges=143, special_tokens={{'{END}': 0}})"
+    many = Tokenizer(BYTES, [], [f"<{number}>" for number in range(1_000)])
+    assert len(repr(many)) < 200
 
 
 @pytest.mark.parametrize(("vocab_size", "reason"), [(256, "257"), (0, "257")])

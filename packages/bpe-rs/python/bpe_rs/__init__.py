@@ -1,4 +1,4 @@
-"""Byte-level BPE in Rust: count pretokens, train a vocabulary, encode text.
+"""Byte-level BPE in Rust: count pretokens, train a vocabulary, encode text, decode ids.
 
 Signatures are in `_core.pyi`.
 """
@@ -7,11 +7,15 @@ from bpe_rs._core import (
     CL100K_PATTERN,
     GPT2_PATTERN,
     O200K_PATTERN,
+    BpeDecoder,
     BpeEncoder,
     EncodeStream,
     PretokenCounts,
+    parse_json,
     pretokenize,
     train_bpe,
+    unspell,
+    unspell_merges,
 )
 from bpe_rs._vocabulary import Vocabulary
 
@@ -19,10 +23,14 @@ __all__ = [
     "CL100K_PATTERN",
     "GPT2_PATTERN",
     "O200K_PATTERN",
+    "BpeDecoder",
     "BpeEncoder",
     "EncodeStream",
     "PretokenCounts",
     "Vocabulary",
+    "parse_json",
     "pretokenize",
     "train_bpe",
+    "unspell",
+    "unspell_merges",
 ]

@@ -6,7 +6,7 @@ use std::path::Path;
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::{EncoderError, PatternError, SpecialTokenError, TrainError};
+use crate::{DecodeError, EncoderError, PatternError, SpecialTokenError, TrainError};
 
 impl From<SpecialTokenError> for PyErr {
     fn from(error: SpecialTokenError) -> Self {
@@ -20,6 +20,15 @@ impl From<SpecialTokenError> for PyErr {
 impl From<EncoderError> for PyErr {
     fn from(error: EncoderError) -> Self {
         PyValueError::new_err(error.to_string())
+    }
+}
+
+impl From<DecodeError> for PyErr {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::UnknownToken { .. } => PyKeyError::new_err(error.to_string()),
+            DecodeError::TooManyLong => PyValueError::new_err(error.to_string()),
+        }
     }
 }
 

@@ -5,9 +5,13 @@
 mod arguments;
 mod counting;
 mod counts;
+mod decode;
 mod encode;
 mod errors;
+mod json;
+mod list;
 mod pretokenize;
+mod spelling;
 mod texts;
 mod train;
 mod watched;
@@ -19,9 +23,15 @@ mod _core {
     #[pymodule_export]
     use super::counts::PyPretokenCounts;
     #[pymodule_export]
+    use super::decode::PyBpeDecoder;
+    #[pymodule_export]
     use super::encode::{PyBpeEncoder, PyEncodeStream};
     #[pymodule_export]
+    use super::json::parse_json;
+    #[pymodule_export]
     use super::pretokenize::pretokenize;
+    #[pymodule_export]
+    use super::spelling::{unspell, unspell_merges};
     #[pymodule_export]
     use super::train::train_bpe;
 

@@ -6,7 +6,8 @@ same in plain Python, for reading and for testing; it needs the extra `reference
 
 from bpe_rs import GPT2_PATTERN, train_bpe
 
+from tok.decoding import DecodeStream
 from tok.token_file import TokenFileInfo
 from tok.tokenizer import Tokenizer
 
-__all__ = ["GPT2_PATTERN", "TokenFileInfo", "Tokenizer", "train_bpe"]
+__all__ = ["GPT2_PATTERN", "DecodeStream", "TokenFileInfo", "Tokenizer", "train_bpe"]

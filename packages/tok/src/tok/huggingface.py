@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from bpe_rs import unspell_merges
+
 from tok.atomic import write_bytes
-from tok.byte_alphabet import check_token_id, spell, spell_tokens, unspell, unspell_tokens
-from tok.gpt2_files import parse_merge
+from tok.byte_alphabet import check_token_id, spell, spell_tokens, unspell_tokens
 from tok.text_file import naming, read_json
 from tok.vocabulary import Vocabulary
 
@@ -188,16 +189,6 @@ def _check_search(tokens: Sequence[object]) -> None:
 
 def _read_merges(merges: object) -> list[tuple[bytes, bytes]]:
     """Reads merges written `["a", "b"]` or, before `tokenizers` 0.20, `"a b"`."""
-    if not isinstance(merges, list):
+    if not isinstance(merges, list) or "" in merges:
         raise ValueError("model.merges must be a list of pairs of tokens")
-    return [_read_merge(merge, rank) for rank, merge in enumerate(cast(list[object], merges))]
-
-
-def _read_merge(merge: object, rank: int) -> tuple[bytes, bytes]:
-    match merge:
-        case str():
-            return parse_merge(merge, f"merge {rank}")
-        case [str(left), str(right)]:
-            return unspell(left), unspell(right)
-        case _:
-            raise ValueError(f"merge {rank} must be two tokens, got {merge!r:.80}")
+    return unspell_merges(merges)

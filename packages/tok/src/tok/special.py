@@ -2,51 +2,132 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Literal
+import re
+from collections.abc import Collection, Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from tok.surrogates import check_text
 
 Special = Collection[str] | Literal["all"]
 
-
-def select(
-    text: str,
-    known: Mapping[str, int],
-    *,
-    allowed_special: Special | None,
-    disallowed_special: Special | None,
-) -> set[str] | None:
-    """The special tokens to recognise in `text`; None means all that are known.
-
-    Raises:
-        ValueError: `text` holds a disallowed one, or an argument is a string other than "all".
-    """
-    if allowed_special is None and disallowed_special is None:
-        return None
-    allowed = _names(allowed_special or (), known, "allowed_special")
-    if disallowed_special is None or disallowed_special == "all":
-        disallowed = known.keys() - allowed
-    else:
-        disallowed = _names(disallowed_special, known, "disallowed_special")
-    _refuse(text, disallowed)
-    return allowed
+_REMEMBERED = 256
 
 
-def _names(special: Special, known: Mapping[str, int], argument: str) -> set[str]:
-    if special == "all":
-        return set(known)
-    if isinstance(special, str):
-        raise ValueError(f'{argument} must be a set of special tokens or "all", got {special!r}')
-    return set(special)
+class Choice(NamedTuple):
+    """What becomes of the special tokens in a text; those in neither group are plain text."""
+
+    allowed: re.Pattern[str] | None
+    """Finds those to recognise; None where there are none."""
+    disallowed: re.Pattern[str] | None
+    """Finds those that are an error; None where there are none."""
+
+    def split(self, text: str) -> list[str]:
+        """Cuts a text into plain text, special token, plain text, ..., plain text.
+
+        Raises:
+            ValueError: a disallowed special token.
+        """
+        if self.disallowed and (found := self.disallowed.search(text)):
+            raise ValueError(_refusal(found[0], found.start()))
+        if self.allowed is None:
+            return [text]
+        pieces = self.allowed.split(text)
+        if len(pieces) > 1:
+            check_text(text)  # in a piece, its place would be another
+        return pieces
 
 
-def _refuse(text: str, disallowed: Collection[str]) -> None:
-    found = [(text.find(name), -len(name), name) for name in disallowed if name in text]
-    if not found:
-        return
-    position, _, name = min(found)
-    raise ValueError(
+class Choices:
+    """Choices among a tokenizer's special tokens, each made once: patterns take long to compile."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = frozenset(known)
+        self._made: dict[tuple[Special | None, Special | None], Choice] = {}
+
+    def choose(self, allowed_special: Special | None, disallowed_special: Special | None) -> Choice:
+        """What the two arguments of `Tokenizer.encode` mean, where at least one is given.
+
+        Raises:
+            ValueError: an argument is a string other than "all".
+            KeyError: `allowed_special` names a token that is no special token.
+        """
+        key = _key(allowed_special), _key(disallowed_special)
+        if key not in self._made:
+            choice = self._make(*key)
+            if len(self._made) >= _REMEMBERED:  # whoever makes up sets anew shall not fill memory
+                self._made.clear()
+            self._made[key] = choice
+        return self._made[key]
+
+    def _make(self, allowed_special: Special | None, disallowed_special: Special | None) -> Choice:
+        allowed = self._names(allowed_special or (), "allowed_special")
+        if unknown := allowed - self._known:
+            raise KeyError(
+                f"{min(unknown)!r} of allowed_special is not one of the tokenizer's "
+                f"{len(self._known)} special tokens"
+            )
+        if disallowed_special is None or disallowed_special == "all":
+            disallowed = self._known - allowed
+        else:
+            disallowed = self._names(disallowed_special, "disallowed_special")
+        return Choice(find_any(allowed), find_any(disallowed))
+
+    def _names(self, special: Special, argument: str) -> frozenset[str]:
+        if special == "all":
+            return self._known
+        if isinstance(special, str):
+            raise ValueError(
+                f'{argument} must be a set of special tokens or "all", got {special!r}'
+            )
+        return frozenset(special)
+
+
+def find_any(names: Collection[str]) -> re.Pattern[str] | None:
+    """A pattern that finds each of `names`, the longest where several could stand."""
+    longest_first = sorted(names, key=lambda name: (-len(name), name))
+    # A group, so that `split` keeps what it cuts at.
+    return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if names else None
+
+
+def _key(special: Special | None) -> Special | None:
+    """Something to look a choice up by: sets and lists are no keys."""
+    return special if special is None or isinstance(special, str) else frozenset(special)
+
+
+def _refusal(name: str, position: int) -> str:
+    return (
         f"the text holds the special token {name!r} at character {position}, where it is not "
         f"allowed. To encode it as the special token, pass allowed_special={{{name!r}, ...}}; to "
         "encode it as plain text, leave it out of disallowed_special, or pass "
         "disallowed_special=() for all of them"
     )
+
+
+def made_by_merging(name: str) -> str:
+    """What to say where plain text became a special token."""
+    return (
+        f"the merges of this vocabulary make the special token {name!r} of plain text, so that it "
+        "could come from an untrusted span; rename the special token, or take out that merge"
+    )
+
+
+def joined_spans(
+    spans: Iterable[tuple[str, bool]], special: re.Pattern[str] | None
+) -> Iterator[str]:
+    """Yields plain text, special token, plain text, ... of trusted and untrusted spans.
+
+    Plain text runs on across borders; special tokens are looked for inside each trusted span alone.
+
+    Raises:
+        ValueError: a span holds a lone surrogate; says which, and where.
+    """
+    plain: list[str] = []
+    for index, (text, is_trusted) in enumerate(spans):
+        check_text(text, f" of span {index}")
+        first, *rest = special.split(text) if special and is_trusted else [text]
+        plain.append(first)
+        for token, following in zip(rest[::2], rest[1::2], strict=True):
+            yield "".join(plain)
+            yield token
+            plain = [following]
+    yield "".join(plain)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import json
 import os
 import zlib
-from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeAlias, cast
+
+from bpe_rs import parse_json
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -47,20 +47,7 @@ def read_json(path: Path) -> object:
         FileNotFoundError: there is no such file.
         ValueError: not JSON, or a key twice.
     """
-    try:
-        return json.loads(read_text(path), object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from None
-    except RecursionError:
-        raise ValueError("not a file of ours: JSON nested too deeply") from None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    unique = dict(pairs)
-    if len(unique) < len(pairs):
-        twice = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
-        raise ValueError(f"key {twice[0]!r} stands twice in one object")
-    return unique
+    return parse_json(read_text(path))
 
 
 def read_blocks(path: Path) -> Iterator[tuple[str, int]]:

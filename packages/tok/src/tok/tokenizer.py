@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import codecs
+import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from random import Random
 from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-from bpe_rs import BpeEncoder, EncodeStream, train_bpe
+from bpe_rs import BpeEncoder, EncodeStream, pretokenize, train_bpe
 from numpy.typing import NDArray
 
-from tok import gpt2_files, huggingface, special
-from tok.special import Special
+from tok import gpt2_files, huggingface
+from tok.decoding import Decoding
+from tok.dropout import Dropout
+from tok.offsets import Unit, token_spans
+from tok.special import Choices, Special, find_any, joined_spans, made_by_merging
+from tok.surrogates import Errors, replace_surrogates
 from tok.text_file import StrPath, naming
 from tok.token_file import encode_file
 from tok.vocabulary import Vocabulary, check_special_tokens
 
 
-class Tokenizer:
+class Tokenizer(Decoding):
     """A vocabulary with its merges: text to token ids, and ids to text.
 
     `decode(encode(text)) == text` for every text. Frozen: threads may share one, and it pickles.
@@ -47,8 +54,18 @@ class Tokenizer:
         merges: Sequence[tuple[bytes, bytes]],
         special_tokens: Iterable[str] | None = None,
     ) -> None:
-        self._vocabulary = Vocabulary.build(vocab, merges, special_tokens or ())
+        self._take(Vocabulary.build(vocab, merges, special_tokens or ()))
+
+    def _take(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
         self._encoder = BpeEncoder(*self._content)
+
+    @classmethod
+    def _of(cls, vocabulary: Vocabulary) -> Self:
+        """A tokenizer of what a file holds, which need not be looked through again."""
+        tokenizer = cls.__new__(cls)
+        tokenizer._take(vocabulary)
+        return tokenizer
 
     # Making one, and keeping it
 
@@ -110,7 +127,7 @@ class Tokenizer:
         """
         content = huggingface.read_tokenizer(Path(path))
         with naming(path):
-            return cls(content.tokens, content.merges, content.special_tokens)
+            return cls._of(content)
 
     def to_huggingface(self, path: StrPath) -> None:
         """Writes a `tokenizer.json` that `tokenizers` and `transformers` read to equal ids.
@@ -131,37 +148,150 @@ class Tokenizer:
         *,
         allowed_special: Special | None = None,
         disallowed_special: Special | None = None,
+        errors: Errors = "strict",
     ) -> list[int]:
         """Turns a text into token ids.
 
-        With neither argument, all special tokens are recognised. With either, tiktoken's rules
-        hold, which suit text that comes from strangers:
+        With neither `allowed_special` nor `disallowed_special`, all special tokens are recognised.
+        With either, tiktoken's rules hold, which suit text that comes from strangers:
 
         Args:
-            text: any string without lone surrogates.
+            text: any string.
             allowed_special: those to recognise, a set or "all"; none by default.
             disallowed_special: those that are an error, a collection or "all"; by default all
                 that are not allowed. What is in neither is encoded as plain text.
+            errors: with "replace", what is no Unicode becomes U+FFFD: a surrogate without its
+                other half (two halves become their character).
 
         Raises:
-            ValueError: a disallowed special token, or a lone surrogate.
+            ValueError: a disallowed special token, or, with "strict", a lone surrogate.
             KeyError: `allowed_special` names a token that is no special token.
         """
-        allowed = special.select(
+        if errors != "strict":
+            text = replace_surrogates(text, errors)
+        if allowed_special is None and disallowed_special is None:
+            return self._encoder.encode(text)
+        choice = self._choices.choose(allowed_special, disallowed_special)
+        return self._encode_pieces(choice.split(text))
+
+    def encode_to_numpy(
+        self,
+        text: str,
+        *,
+        allowed_special: Special | None = None,
+        disallowed_special: Special | None = None,
+        errors: Errors = "strict",
+    ) -> NDArray[np.uint16 | np.uint32]:
+        """Turns a text into an array `(tokens,)` of `dtype`; arguments as for `encode`."""
+        if errors != "strict":
+            text = replace_surrogates(text, errors)
+        if allowed_special is None and disallowed_special is None:
+            return self._encoder.encode_to_numpy(text).astype(self.dtype, copy=False)
+        choice = self._choices.choose(allowed_special, disallowed_special)
+        return np.array(self._encode_pieces(choice.split(text)), self.dtype)
+
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        allowed_special: Special | None = None,
+        disallowed_special: Special | None = None,
+        errors: Errors = "strict",
+    ) -> list[list[int]]:
+        """Turns each text into ids; arguments as for `encode`."""
+        return [
+            self.encode(
+                text,
+                allowed_special=allowed_special,
+                disallowed_special=disallowed_special,
+                errors=errors,
+            )
+            for text in texts
+        ]
+
+    def count(
+        self,
+        text: str,
+        *,
+        allowed_special: Special | None = None,
+        disallowed_special: Special | None = None,
+        errors: Errors = "strict",
+    ) -> int:
+        """The number of tokens in a text: `len(encode(text))`; arguments as for `encode`."""
+        ids = self.encode_to_numpy(
             text,
-            self._vocabulary.special_tokens,
             allowed_special=allowed_special,
             disallowed_special=disallowed_special,
+            errors=errors,
         )
-        return self._encoder.encode(text, allowed)
+        return ids.size
 
-    def encode_to_numpy(self, text: str) -> NDArray[np.uint16 | np.uint32]:
-        """Turns a text into an array `(tokens,)` of `dtype`, all special tokens recognised."""
-        return self._encoder.encode_to_numpy(text).astype(self.dtype, copy=False)
+    def encode_spans(self, spans: Iterable[tuple[str, bool]]) -> list[int]:
+        """Turns a text of trusted and untrusted spans, `(text, is_trusted)`, into ids.
 
-    def encode_batch(self, texts: Iterable[str]) -> list[list[int]]:
-        """Turns each text into ids, as `encode` does."""
-        return [self._encoder.encode(text) for text in texts]
+        The ids are those of the spans joined, but for this: a special token is recognised only
+        where the whole of it stands in one trusted span. All else is plain text, so that nothing
+        a user writes, at a border or with the help of one, becomes a control token:
+
+            ids = tokenizer.encode_spans([("<|user|>", True), (message, False), ("<|end|>", True)])
+
+        Plain text runs on across borders, and a token may too, as in a template filled in and
+        encoded in one piece; to have a token end at a border, encode the parts one by one.
+
+        Raises:
+            ValueError: a lone surrogate; or the merges of this vocabulary made a special token
+                of plain text, which no way to look for special tokens can prevent.
+        """
+        pieces = joined_spans(spans, self._special_pattern)
+        return self._encode_pieces(pieces, never=self._vocabulary.mergeable_special_tokens)
+
+    def encode_with_offsets(
+        self,
+        text: str,
+        *,
+        allowed_special: Special | None = None,
+        disallowed_special: Special | None = None,
+        unit: Unit = "character",
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Turns a text into ids, and says where each token starts and ends.
+
+        A token may begin or end inside a character. Counted in characters it has all those that
+        it has a byte of, so that two spans may overlap; bytes, of the text in UTF-8, are exact.
+
+        Args:
+            text: any string without lone surrogates.
+            allowed_special: as for `encode`.
+            disallowed_special: as for `encode`.
+            unit: what to count, "character" (`text[start:end]`) or "byte".
+
+        Returns:
+            The ids, and as many `(start, end)`.
+        """
+        ids = self.encode(
+            text, allowed_special=allowed_special, disallowed_special=disallowed_special
+        )
+        return ids, token_spans(text, self._decoder.lengths(ids), unit)
+
+    def encode_dropout(self, text: str, p: float, seed: int) -> list[int]:
+        """Turns a text into ids with merges left out at random: BPE-dropout.
+
+        At each step each merge that could be done is left out with probability `p`: 0 gives
+        `encode`, 1 single bytes, 0.1 is usual. `decode` gives the text back whatever was left out.
+        The same text, `p` and `seed` give the same ids. See `tok.dropout`, which is slow.
+
+        Raises:
+            ValueError: `p` is not from 0 to 1, or a lone surrogate.
+        """
+        if not 0 <= p <= 1:
+            raise ValueError(f"p must be a probability from 0 to 1, got {p}")
+        random, special_tokens = Random(seed), self._vocabulary.special_tokens
+        ids: list[int] = []
+        for pretoken in pretokenize(text, list(special_tokens)):
+            if pretoken in special_tokens:
+                ids.append(special_tokens[pretoken])
+            else:
+                ids += self._dropout.encode(pretoken.encode(), p, random)
+        return ids
 
     def stream(self) -> EncodeStream:
         """An encoder of one text that comes in parts: `feed(part)` and `finish()` give arrays.
@@ -183,59 +313,34 @@ class Tokenizer:
 
     encode_file = encode_file
 
-    def count(self, text: str) -> int:
-        """The number of tokens in a text: `len(encode(text))`."""
-        return self._encoder.encode_to_numpy(text).size
+    def _encode_pieces(
+        self, pieces: Iterable[str], never: Mapping[int, str] = MappingProxyType({})
+    ) -> list[int]:
+        """The ids of plain text, special token, plain text, ...; of the plain, `never` these."""
+        ids: list[int] = []
+        for position, piece in enumerate(pieces):
+            if position % 2:
+                ids.append(self._vocabulary.special_tokens[piece])
+                continue
+            plain = self._encoder.encode(piece, ())
+            if never and (made := never.keys() & plain):
+                raise ValueError(made_by_merging(never[min(made)]))
+            ids += plain
+        return ids
 
-    # Ids to text
+    @cached_property
+    def _choices(self) -> Choices:
+        return Choices(self._vocabulary.special_tokens)
 
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """Joins the bytes of tokens; `ids` may be an array or a tensor of one dimension.
+    @cached_property
+    def _special_pattern(self) -> re.Pattern[str] | None:
+        return find_any(self._vocabulary.special_tokens)
 
-        Raises:
-            KeyError: an id is not in the vocabulary.
-        """
-        return b"".join(self._tokens(ids))
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Turns ids into text; bytes that are not UTF-8, as ids cut short give, become U+FFFD.
-
-        Raises:
-            KeyError: an id is not in the vocabulary.
-        """
-        return self.decode_bytes(ids).decode(errors="replace")
-
-    def decode_stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """Yields text as ids come, never half a character; joined, it equals `decode(ids)`.
-
-        Raises:
-            KeyError: an id is not in the vocabulary.
-        """
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        for token in self._tokens(ids):
-            if text := decoder.decode(token):
-                yield text
-        if text := decoder.decode(b"", final=True):
-            yield text
-
-    def _tokens(self, ids: Iterable[int]) -> Iterator[bytes]:
-        tokens = self._vocabulary.tokens
-        # Arrays and tensors yield scalars of their own, which are slow and, in torch, no keys.
-        to_list = getattr(ids, "tolist", None)
-        for token_id in to_list() if to_list else ids:
-            try:
-                yield tokens[token_id]
-            except KeyError:
-                raise KeyError(
-                    f"token id {token_id} is not in the vocabulary of {len(tokens)} tokens"
-                ) from None
+    @cached_property
+    def _dropout(self) -> Dropout:
+        return Dropout(self._vocabulary.tokens, self._vocabulary.merges)
 
     # What it is
-
-    @property
-    def vocab(self) -> Mapping[int, bytes]:
-        """Id -> bytes, special tokens included; a view that can't be changed."""
-        return MappingProxyType(self._vocabulary.tokens)
 
     @property
     def merges(self) -> list[tuple[bytes, bytes]]:
@@ -246,11 +351,6 @@ class Tokenizer:
     def special_tokens(self) -> dict[str, int]:
         """The special tokens that `encode` recognises, with their ids; a copy."""
         return dict(self._vocabulary.special_tokens)
-
-    @property
-    def vocab_size(self) -> int:
-        """The number of tokens, special ones included. Ids with gaps go beyond: `max_token_id`."""
-        return len(self._vocabulary.tokens)
 
     @property
     def max_token_id(self) -> int:
@@ -288,8 +388,14 @@ class Tokenizer:
     def __repr__(self) -> str:
         return (
             f"Tokenizer(vocab_size={self.vocab_size}, merges={len(self._vocabulary.merges)}, "
-            f"special_tokens={self._vocabulary.special_tokens})"
+            f"special_tokens={reprlib.repr(self._vocabulary.special_tokens)})"
         )
+
+    def __copy__(self) -> Self:
+        return self  # nothing can change it
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._content

@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeAlias, cast
 
 from bpe_rs import GPT2_PATTERN
+
+Merge: TypeAlias = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Vocabulary:
                 f"{special_ids!r:.200}; put the tokens into the vocabulary, or pass a list"
             )
         return cls(
-            tokens=dict(tokens) | {ids[token]: token for token in appended},
-            merges=[(left, right) for left, right in merges],
+            tokens={**tokens, **{ids[token]: token for token in appended}},
+            merges=[cast(Merge, tuple(merge)) for merge in merges],
             special_tokens=special_ids,
         )
 
@@ -55,6 +57,17 @@ class Vocabulary:
     def max_token_id(self) -> int:
         """The highest id."""
         return max(self.tokens)
+
+    @cached_property
+    def mergeable_special_tokens(self) -> dict[int, str]:
+        """Special tokens, by id, that plain text can become too: a byte, or a merge's result."""
+        names = {name.encode(): name for name in self.special_tokens}
+        merged = {left + right for left, right in self.merges} if names else set[bytes]()
+        return {
+            self.special_tokens[name]: name
+            for token, name in names.items()
+            if len(token) == 1 or token in merged
+        }
 
     @cached_property
     def fingerprint(self) -> str:
