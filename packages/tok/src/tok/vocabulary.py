@@ -11,14 +11,17 @@ from typing import Self
 
 from bpe_rs import GPT2_PATTERN
 
+from tok.patterns import canonical
+
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by id, merges in the order they were learned, ids of the special tokens."""
+    """Tokens by id, merges in the order they were learned, ids of the special tokens, pattern."""
 
     tokens: dict[int, bytes]
     merges: list[tuple[bytes, bytes]]
     special_tokens: dict[str, int]
+    pattern: str = GPT2_PATTERN
 
     @classmethod
     def build(
@@ -26,6 +29,7 @@ class Vocabulary:
         tokens: Mapping[int, bytes],
         merges: Iterable[Sequence[bytes]],
         special_tokens: Iterable[str],
+        pattern: str = GPT2_PATTERN,
     ) -> Self:
         """Finds the special tokens' ids; appends those without one, from the highest id + 1 on.
 
@@ -49,6 +53,7 @@ class Vocabulary:
             tokens=dict(tokens) | {ids[token]: token for token in appended},
             merges=[(left, right) for left, right in merges],
             special_tokens=special_ids,
+            pattern=canonical(pattern),
         )
 
     @cached_property
@@ -60,7 +65,7 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of pattern, tokens, merges and special tokens."""
         content = [
-            GPT2_PATTERN,
+            self.pattern,
             [[token_id, token.hex()] for token_id, token in sorted(self.tokens.items())],
             [[left.hex(), right.hex()] for left, right in self.merges],
             sorted(self.special_tokens.items()),
