@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from engines import ENGINES, ours_takes_threads
+import tok
+from engines import END, ENGINES, ours_takes_threads
 from works import WORKS, Job
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benches"))
@@ -222,22 +224,36 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def make_vocabulary(data: Path, cache: Path) -> Path:
+    """GPT-2's vocabulary in each of the formats that engines read."""
+    folder = cache / "gpt2"
+    folder.mkdir(parents=True, exist_ok=True)
+    vocab, merges = (shutil.copy(data / "gpt2" / n, folder) for n in ("vocab.json", "merges.txt"))
+    tokenizer = tok.Tokenizer.from_files(vocab, merges, [END])
+    tokenizer.to_huggingface(folder / "tokenizer.json")
+    tokenizer.to_tiktoken(folder / "gpt2.tiktoken")
+    return folder
+
+
+def jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """A job of ours for each row of the report; the peers' are the same but for the engine."""
+    vocabulary = str(make_vocabulary(options.data, options.cache))
+    output = str(options.cache / "ids.npy")
+    for name in options.works:
+        threads = options.threads or WORKS[name].threads
+        file = ""
+        if name == "file":
+            file = str(mixed(options.data, options.cache, size=options.file_bytes))
+        for number in (number for number in WORKS[name].threads if number in threads):
+            data = str(options.data)
+            yield Job(OURS, name, number, data, vocabulary, file, output, options.passes)
+
+
 def main() -> None:
     """Measures, prints, and keeps all figures."""
     options = parse()
     load = os.getloadavg()[0]
-    options.cache.mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = []
-    for name in options.works:
-        source = (
-            mixed(options.data, options.cache, size=options.file_bytes) if name == "file" else ""
-        )
-        for threads in WORKS[name].threads:
-            if options.threads and threads not in options.threads:
-                continue
-            output = str(options.cache / "ids.npy")
-            job = Job(OURS, name, threads, str(options.data), str(source), output, options.passes)
-            rows.append(measure(job, options))
+    rows = [measure(job, options) for job in jobs(options)]
     text, raw = report(rows, options, load)
     path = options.cache / f"encode-{raw['date']}.json"
     path.write_text(json.dumps(raw, indent=1))

@@ -23,7 +23,7 @@ def main(module_name: str, job_text: str) -> None:
     job = Job(**json.loads(job_text))
     engine, work, data = ENGINES[job.engine], WORKS[job.work], Path(job.data)
     start = time.perf_counter()
-    tokenizer = engine.load(module, data / "gpt2")
+    tokenizer = engine.load(module, Path(job.vocabulary))
     load_s = time.perf_counter() - start
     # Texts of other works would count into the peak of memory.
     text = "" if job.work in ("file", "load") and not job.prove else work.text(data)

@@ -22,12 +22,16 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Job:
-    """What one process is to do; `prove` asks for the ids' hash and no figures."""
+    """What one process is to do; `prove` asks for the ids' hash and no figures.
+
+    `data` and `vocabulary` are folders; `file` and `output` are for the work of that name.
+    """
 
     engine: str
     work: str
     threads: int
     data: str
+    vocabulary: str
     file: str
     output: str
     passes: int = 4
@@ -116,8 +120,8 @@ def corpus(name: str) -> Callable[[Path], str]:
 
 
 def beginning(data: Path) -> str:
-    """Two megabytes of prose that are ASCII, so that a slice of n characters is n bytes."""
-    text = (data / TALES).read_text("utf-8")[:2_000_000]
+    """Two megabytes of prose, ASCII and no special token: n characters are n bytes."""
+    text = (data / TALES).read_text("utf-8")[:2_000_000].replace(END, "")
     return text.encode("ascii", "ignore").decode()
 
 
