@@ -1,4 +1,4 @@
-"""Hugging Face's `tokenizer.json`, for byte-level BPE with GPT-2's pattern.
+"""Hugging Face's `tokenizer.json`, for byte-level BPE with one of the patterns in `patterns.py`.
 
 Reading refuses whatever would make our ids differ from those of the `tokenizers` library, with the
 reason. Writing gives a file that `tokenizers.Tokenizer.from_file` and `transformers` read to equal
@@ -11,14 +11,16 @@ Format: that of `tokenizers` 0.23 (https://github.com/huggingface/tokenizers); o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from bpe_rs import unspell_merges
+from bpe_rs import GPT2_PATTERN, unspell_merges
 
+from tok import patterns
 from tok.atomic import write_bytes
 from tok.byte_alphabet import check_token_id, spell, spell_tokens, unspell_tokens
+from tok.merging import is_text, last_merge
 from tok.text_file import naming, read_json
 from tok.vocabulary import Vocabulary
 
@@ -43,12 +45,6 @@ _BYTE_LEVEL = {
 _FILE_RULES = (
     _Rule("truncation", (None, _MISSING), "cuts texts"),
     _Rule("padding", (None, _MISSING), "adds padding ids"),
-    _Rule("normalizer", (None, _MISSING), "changes the text before it is encoded"),
-    _Rule("pre_tokenizer.type", ("ByteLevel",), "cuts the text at other places"),
-    _Rule("pre_tokenizer.add_prefix_space", (False,), "puts a space before the text"),
-    _Rule("pre_tokenizer.use_regex", (True, _MISSING), "cuts the text nowhere"),
-    # ByteLevel only moves offsets; others may add ids around the text.
-    _Rule("post_processor.type", ("ByteLevel", _MISSING), "may add ids around the text"),
     _Rule("decoder.type", ("ByteLevel",), "decodes other than byte by byte"),
     # Older files, the published one of GPT-2 among them, name no model type.
     _Rule("model.type", ("BPE", _MISSING), "is another algorithm"),
@@ -61,9 +57,26 @@ _FILE_RULES = (
     _Rule("model.continuing_subword_prefix", (None, "", _MISSING), "changes the tokens' bytes"),
     _Rule("model.end_of_word_suffix", (None, "", _MISSING), "changes the tokens' bytes"),
     _Rule("model.byte_fallback", (False, None, _MISSING), "spells bytes by other tokens"),
-    _Rule(
-        "model.ignore_merges", (False, None, _MISSING), "looks whole pretokens up before merging"
+    _Rule("model.ignore_merges", (False, True, None, _MISSING), "is neither true nor false"),
+)
+# What a caller may do without, as `ignore` of `Tokenizer.from_huggingface` says.
+_IGNORABLE_RULES = {
+    "normalizer": _Rule("normalizer", (None, _MISSING), "changes the text before it is encoded"),
+    # ByteLevel only moves offsets; others may add ids around the text.
+    "post_processor": _Rule(
+        "post_processor.type", ("ByteLevel", _MISSING), "may add ids around the text"
     ),
+}
+_BYTE_LEVEL_RULES = (
+    _Rule("type", ("ByteLevel",), "cuts the text at other places"),
+    _Rule("add_prefix_space", (False,), "puts a space before the text"),
+)
+_ALONE_RULES = (_Rule("use_regex", (True, _MISSING), "cuts the text nowhere"),)
+_AFTER_SPLIT_RULES = (_Rule("use_regex", (False,), "cuts the pretokens once more"),)
+_SPLIT_RULES = (
+    _Rule("type", ("Split",), "cuts the text at other places"),
+    _Rule("behavior", ("Isolated",), "loses or joins pretokens"),
+    _Rule("invert", (False, _MISSING), "takes what is between the matches for the matches"),
 )
 _TOKEN_RULES = (
     _Rule("lstrip", (False, _MISSING), "takes in the white space on its left"),
@@ -72,8 +85,10 @@ _TOKEN_RULES = (
 )
 
 
-def read_tokenizer(path: Path) -> Vocabulary:
+def read_tokenizer(path: Path, ignore: Collection[str] = ()) -> Vocabulary:
     """Reads the vocabulary, the merges and the added tokens, all of which become special tokens.
+
+    `ignore` names what of `_IGNORABLE_RULES` is done without.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -85,17 +100,26 @@ def read_tokenizer(path: Path) -> Vocabulary:
         if not isinstance(_field(file, "model"), dict):
             raise ValueError("no tokenizer.json: it must be an object that holds a model")
         _check(file, _FILE_RULES, "the file's")
+        _check_ignorable(file, ignore)
+        pattern = _read_pattern(_field(file, "pre_tokenizer"))
         spellings, merges = _field(file, "model.vocab"), _field(file, "model.merges")
         added = _read_added_tokens(_field(file, "added_tokens"), spellings)
         tokens = unspell_tokens(spellings, added)
         for content, token_id in added.items():
             if tokens.setdefault(token_id, content.encode()) != content.encode():
                 raise ValueError(f"added token {content!r} has the id of another token, {token_id}")
-        return Vocabulary.build(tokens, _read_merges(merges), added)
+        content = Vocabulary.build(tokens, _read_merges(merges), added, pattern)
+        if _field(file, "model.ignore_merges") is True:
+            _check_reached(content)
+        return content
 
 
 def write_tokenizer(path: Path, vocabulary: Vocabulary) -> None:
-    """Writes `tokenizer.json`; the same tokenizer always gives the same bytes."""
+    """Writes `tokenizer.json`; the same tokenizer always gives the same bytes.
+
+    Raises:
+        ValueError: a pattern or a special token that the library would read otherwise.
+    """
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     by_id = sorted(vocabulary.special_tokens.items(), key=lambda item: item[1])
     file = {
@@ -107,7 +131,7 @@ def write_tokenizer(path: Path, vocabulary: Vocabulary) -> None:
             for content, token_id in by_id
         ],
         "normalizer": None,
-        "pre_tokenizer": _BYTE_LEVEL,
+        "pre_tokenizer": _write_pattern(vocabulary.pattern),
         "post_processor": None,
         "decoder": _BYTE_LEVEL,
         "model": {
@@ -144,6 +168,72 @@ def _check(file: object, rules: Sequence[_Rule], owner: str) -> None:
             raise ValueError(
                 f"{owner} {rule.field} must be {json.dumps(rule.accepted[0])}, got {came}, which "
                 f"{rule.reason}; such a tokenizer is not reproduced exactly here"
+            )
+
+
+def _check_ignorable(file: object, ignore: Collection[str]) -> None:
+    """Refuses what is neither harmless nor ignored, and names the way out."""
+    if isinstance(ignore, str) or not set(ignore) <= _IGNORABLE_RULES.keys():
+        raise ValueError(f"ignore must be some of {sorted(_IGNORABLE_RULES)}, got {ignore!r:.80}")
+    for name, rule in _IGNORABLE_RULES.items():
+        if name not in ignore:
+            try:
+                _check(file, (rule,), "the file's")
+            except ValueError as error:
+                way_out = f'pass ignore=["{name}"] to do without it'
+                raise ValueError(f"{error}; {way_out}") from None
+
+
+def _read_pattern(pre_tokenizer: object) -> str:
+    """The pattern of ByteLevel alone, which is GPT-2's, or of a Split by a regex before it."""
+    if _field(pre_tokenizer, "type") != "Sequence":
+        _check(pre_tokenizer, _BYTE_LEVEL_RULES + _ALONE_RULES, "pre_tokenizer's")
+        return GPT2_PATTERN
+    match _field(pre_tokenizer, "pretokenizers"):
+        case [split, byte_level]:
+            _check(split, _SPLIT_RULES, "the first pre_tokenizer's")
+            _check(byte_level, _BYTE_LEVEL_RULES + _AFTER_SPLIT_RULES, "the second pre_tokenizer's")
+        case other:
+            raise ValueError(f"pre_tokenizers must be Split and ByteLevel, got {other!r:.80}")
+    regex = _field(split, "pattern.Regex")
+    pattern = patterns.from_huggingface(regex) if isinstance(regex, str) else None
+    if pattern is None:
+        raise ValueError(
+            f"the Split's pattern must be GPT-2's, cl100k's, o200k's, Llama 3's or Qwen 2's, got "
+            f"{regex!r:.200}; `tokenizers` searches with another regex engine than we do, so "
+            "others may cut elsewhere"
+        )
+    return pattern
+
+
+def _write_pattern(pattern: str) -> object:
+    if pattern == GPT2_PATTERN:
+        return _BYTE_LEVEL
+    if pattern not in patterns.HUGGINGFACE_SPELLINGS:
+        raise ValueError(
+            f"the pattern {pattern!r:.80} is none of those known to cut alike in `tokenizers`, "
+            "which searches with another regex engine; `to_tiktoken` writes the ranks"
+        )
+    regex = {"Regex": patterns.HUGGINGFACE_SPELLINGS[pattern]}
+    split = {"type": "Split", "pattern": regex, "behavior": "Isolated", "invert": False}
+    return {"type": "Sequence", "pretokenizers": [split, _BYTE_LEVEL | {"use_regex": False}]}
+
+
+def _check_reached(content: Vocabulary) -> None:
+    """Refuses a token that could be a pretoken and is not what its bytes merge to.
+
+    `ignore_merges` looks whole pretokens up before merging. Where merging finds the same, which it
+    does for every token of a vocabulary that merging learned, that is but a matter of speed.
+    """
+    ranks = {merge: rank for rank, merge in enumerate(content.merges)}
+    special = set(content.special_tokens.values())
+    for token_id, token in content.tokens.items():
+        if token_id in special or len(token) == 1 or not is_text(token):
+            continue
+        if last_merge(token, lambda left, right: ranks.get((left, right))) is None:
+            raise ValueError(
+                f"model.ignore_merges is true and token {token!r:.80} is not reached by merging its"
+                " bytes; such a tokenizer is not reproduced exactly here"
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -12,10 +12,10 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-from bpe_rs import BpeEncoder, EncodeStream, pretokenize, train_bpe
+from bpe_rs import GPT2_PATTERN, BpeEncoder, EncodeStream, pretokenize, train_bpe
 from numpy.typing import NDArray
 
-from tok import gpt2_files, huggingface
+from tok import gpt2_files, huggingface, tiktoken_files
 from tok.decoding import Decoding
 from tok.dropout import Dropout
 from tok.offsets import Unit, token_spans
@@ -39,6 +39,9 @@ class Tokenizer(Decoding):
             stand. Those missing from `vocab` are appended, from the highest id + 1 on. A special
             token of `vocab` that is not given here is plain text. A mapping to ids, such as
             another tokenizer's `special_tokens`, must give these very ids.
+        pattern: what a pretoken is: `GPT2_PATTERN`, `CL100K_PATTERN`, `O200K_PATTERN`,
+            `LLAMA3_PATTERN`, `QWEN2_PATTERN` or any other regular expression; what it does not
+            match between two matches is a pretoken too.
 
     Raises:
         ValueError: a byte or a merge's part is not in `vocab`, two ids have the same bytes, a merge
@@ -53,12 +56,14 @@ class Tokenizer(Decoding):
         vocab: Mapping[int, bytes],
         merges: Sequence[tuple[bytes, bytes]],
         special_tokens: Iterable[str] | None = None,
+        pattern: str = GPT2_PATTERN,
     ) -> None:
-        self._take(Vocabulary.build(vocab, merges, special_tokens or ()))
+        self._take(Vocabulary.build(vocab, merges, special_tokens or (), pattern))
 
     def _take(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._encoder = BpeEncoder(*self._content)
+        parts = vocabulary.tokens, vocabulary.merges, vocabulary.special_tokens
+        self._encoder = BpeEncoder(*parts, pattern=vocabulary.pattern)
 
     @classmethod
     def _of(cls, vocabulary: Vocabulary) -> Self:
@@ -118,14 +123,20 @@ class Tokenizer(Decoding):
         gpt2_files.write_files(Path(vocab_path), Path(merges_path), self._vocabulary)
 
     @classmethod
-    def from_huggingface(cls, path: StrPath) -> Self:
-        """Reads a `tokenizer.json` of byte-level BPE with GPT-2's pattern.
+    def from_huggingface(cls, path: StrPath, *, ignore: Collection[str] = ()) -> Self:
+        """Reads a `tokenizer.json` of byte-level BPE: GPT-2's, Llama 3's, Qwen's and their like.
+
+        Args:
+            path: the file.
+            ignore: what to do without, where it stands in the way. "post_processor" (Llama 3):
+                ids are those of `encode(text, add_special_tokens=False)` there. "normalizer"
+                (Qwen's NFC): ids are equal for text that is normalized already.
 
         Raises:
             FileNotFoundError: there is no such file.
             ValueError: not such a file, or one that can't be reproduced exactly: says why.
         """
-        content = huggingface.read_tokenizer(Path(path))
+        content = huggingface.read_tokenizer(Path(path), ignore)
         with naming(path):
             return cls._of(content)
 
@@ -137,7 +148,43 @@ class Tokenizer(Decoding):
         """
         huggingface.write_tokenizer(Path(path), self._vocabulary)
 
-    # That file holds the whole tokenizer, and everyone reads it: there is no format of our own.
+    @classmethod
+    def from_tiktoken(
+        cls,
+        source: StrPath | Mapping[bytes, int],
+        pattern: str,
+        special_tokens: Mapping[str, int] | None = None,
+    ) -> Self:
+        """Makes what `tiktoken.Encoding` is made from, with equal ids.
+
+        Args:
+            source: a rank file (`.tiktoken`), or tiktoken's `mergeable_ranks`.
+            pattern: tiktoken's `pat_str`. It drops text that the pattern does not match; here
+                that is encoded.
+            special_tokens: with their ids; all are recognised by `encode` unless it is told else.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: a malformed file, or ranks that merges can't reproduce: says why.
+        """
+        if isinstance(source, Mapping):
+            ranks, origin = source, "mergeable_ranks"
+        else:
+            ranks, origin = tiktoken_files.read_ranks(Path(source)), source
+        with naming(origin):
+            return cls._of(
+                tiktoken_files.build_vocabulary(ranks, pattern, special_tokens or {})
+            )
+
+    def to_tiktoken(self, path: StrPath) -> None:
+        """Writes a rank file. It has no place for `pattern` and `special_tokens`: pass them on.
+
+        Raises:
+            ValueError: merging in the order of the ids would give other ids.
+        """
+        tiktoken_files.write_ranks(Path(path), self._vocabulary)
+
+    # A tokenizer.json holds all of it, and everyone reads it: there is no format of our own.
     load, save = from_huggingface, to_huggingface
 
     # Text to ids
@@ -371,8 +418,9 @@ class Tokenizer(Decoding):
         return self._vocabulary.fingerprint
 
     @property
-    def _content(self) -> tuple[dict[int, bytes], list[tuple[bytes, bytes]], dict[str, int]]:
-        return self._vocabulary.tokens, self._vocabulary.merges, self._vocabulary.special_tokens
+    def pattern(self) -> str:
+        """The regular expression that cuts text into pretokens."""
+        return self._vocabulary.pattern
 
     def __len__(self) -> int:
         return self.vocab_size
@@ -398,4 +446,5 @@ class Tokenizer(Decoding):
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._content
+        content = self._vocabulary
+        return type(self), (content.tokens, content.merges, content.special_tokens, content.pattern)

@@ -11,16 +11,19 @@ from typing import Self, TypeAlias, cast
 
 from bpe_rs import GPT2_PATTERN
 
+from tok.patterns import canonical
+
 Merge: TypeAlias = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by id, merges in the order they were learned, ids of the special tokens."""
+    """Tokens by id, merges in the order they were learned, ids of the special tokens, pattern."""
 
     tokens: dict[int, bytes]
     merges: list[tuple[bytes, bytes]]
     special_tokens: dict[str, int]
+    pattern: str = GPT2_PATTERN
 
     @classmethod
     def build(
@@ -28,6 +31,7 @@ class Vocabulary:
         tokens: Mapping[int, bytes],
         merges: Iterable[Sequence[bytes]],
         special_tokens: Iterable[str],
+        pattern: str = GPT2_PATTERN,
     ) -> Self:
         """Finds the special tokens' ids; appends those without one, from the highest id + 1 on.
 
@@ -51,6 +55,7 @@ class Vocabulary:
             tokens={**tokens, **{ids[token]: token for token in appended}},
             merges=[cast(Merge, tuple(merge)) for merge in merges],
             special_tokens=special_ids,
+            pattern=canonical(pattern),
         )
 
     @cached_property
@@ -73,7 +78,7 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of pattern, tokens, merges and special tokens."""
         content = [
-            GPT2_PATTERN,
+            self.pattern,
             [[token_id, token.hex()] for token_id, token in sorted(self.tokens.items())],
             [[left.hex(), right.hex()] for left, right in self.merges],
             sorted(self.special_tokens.items()),
