@@ -275,3 +275,11 @@ def test_a_pattern_of_ones_own_encodes_but_is_no_tokenizer_json(small, path):
     assert own.decode(own.encode(HARD)) == HARD
     with pytest.raises(ValueError, match="none of those known to cut alike"):
         own.save(path)
+
+
+def test_dropout_cuts_by_the_tokenizer_s_own_pattern():
+    vocab = {byte: bytes([byte]) for byte in range(256)} | {256: b"12", 257: b"123", 258: b"1234"}
+    merges = [(b"1", b"2"), (b"12", b"3"), (b"123", b"4")]
+    ours = Tokenizer(vocab, merges, pattern=CL100K_PATTERN)
+    assert ours.encode_dropout("12345678", p=0, seed=1) == ours.encode("12345678")
+    assert ours.encode("1234")[0] == 257  # digits go by threes in cl100k

@@ -6,6 +6,7 @@ import re
 import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -172,9 +173,7 @@ class Tokenizer(Decoding):
         else:
             ranks, origin = tiktoken_files.read_ranks(Path(source)), source
         with naming(origin):
-            return cls._of(
-                tiktoken_files.build_vocabulary(ranks, pattern, special_tokens or {})
-            )
+            return cls._of(tiktoken_files.build_vocabulary(ranks, pattern, special_tokens or {}))
 
     def to_tiktoken(self, path: StrPath) -> None:
         """Writes a rank file. It has no place for `pattern` and `special_tokens`: pass them on.
@@ -228,12 +227,18 @@ class Tokenizer(Decoding):
         allowed_special: Special | None = None,
         disallowed_special: Special | None = None,
         errors: Errors = "strict",
+        num_threads: int | None = None,
     ) -> NDArray[np.uint16 | np.uint32]:
-        """Turns a text into an array `(tokens,)` of `dtype`; arguments as for `encode`."""
+        """Turns a text into an array `(tokens,)` of `dtype`; arguments as for `encode`.
+
+        Of a long text, `num_threads` threads encode a part each; None means this one alone. The
+        ids are the same.
+        """
         if errors != "strict":
             text = replace_surrogates(text, errors)
         if allowed_special is None and disallowed_special is None:
-            return self._encoder.encode_to_numpy(text).astype(self.dtype, copy=False)
+            ids = self._encoder.encode_to_numpy(text, num_threads=num_threads)
+            return ids.astype(self.dtype, copy=False)
         choice = self._choices.choose(allowed_special, disallowed_special)
         return np.array(self._encode_pieces(choice.split(text)), self.dtype)
 
@@ -244,8 +249,19 @@ class Tokenizer(Decoding):
         allowed_special: Special | None = None,
         disallowed_special: Special | None = None,
         errors: Errors = "strict",
+        num_threads: int | None = None,
     ) -> list[list[int]]:
-        """Turns each text into ids; arguments as for `encode`."""
+        """Turns each text into ids; arguments as for `encode`.
+
+        Without a choice of special tokens several threads work, `num_threads=None` meaning one a
+        core.
+        """
+        if allowed_special is None and disallowed_special is None:
+            if errors != "strict":
+                texts = [replace_surrogates(text, errors) for text in texts]
+            ids, offsets = self._encoder.encode_batch(list(texts), num_threads=num_threads)
+            bounds = offsets.tolist()
+            return [ids[start:end].tolist() for start, end in pairwise(bounds)]
         return [
             self.encode(
                 text,
@@ -265,6 +281,8 @@ class Tokenizer(Decoding):
         errors: Errors = "strict",
     ) -> int:
         """The number of tokens in a text: `len(encode(text))`; arguments as for `encode`."""
+        if errors == "strict" and allowed_special is None and disallowed_special is None:
+            return self._encoder.count(text)
         ids = self.encode_to_numpy(
             text,
             allowed_special=allowed_special,
@@ -333,7 +351,7 @@ class Tokenizer(Decoding):
             raise ValueError(f"p must be a probability from 0 to 1, got {p}")
         random, special_tokens = Random(seed), self._vocabulary.special_tokens
         ids: list[int] = []
-        for pretoken in pretokenize(text, list(special_tokens)):
+        for pretoken in pretokenize(text, list(special_tokens), pattern=self.pattern):
             if pretoken in special_tokens:
                 ids.append(special_tokens[pretoken])
             else:
