@@ -1,45 +1,9 @@
-//! What can go wrong, with what was needed, what came, and the way out.
+//! What keeps a vocabulary from being learned.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why special tokens cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpecialTokenError {
-    /// An empty special token would match everywhere.
-    #[error("special token {index} is empty; leave it out")]
-    Empty {
-        /// Its place in the list given.
-        index: usize,
-    },
-    /// The same special token twice.
-    #[error("special token {token:?} is given twice; give it once")]
-    Duplicate {
-        /// The token.
-        token: String,
-    },
-    /// A special token of one byte would be in the vocabulary twice.
-    #[error(
-        "special token {token:?} is a single byte, which every vocabulary holds already; \
-         choose a longer one"
-    )]
-    SingleByte {
-        /// The token.
-        token: String,
-    },
-    /// A token was named that the encoder does not recognise.
-    #[error("{token:?} is not one of the encoder's {known} special tokens")]
-    Unknown {
-        /// The token.
-        token: String,
-        /// How many special tokens there are.
-        known: usize,
-    },
-    /// The automaton that finds the special tokens could not be built.
-    #[error("the special tokens are too many or too long to search for: {0}")]
-    TooLarge(#[from] aho_corasick::BuildError),
-}
+use super::{PatternError, SpecialTokenError};
 
 /// Why no vocabulary was learned.
 #[derive(Debug, thiserror::Error)]
@@ -355,82 +319,6 @@ pub enum TrainError {
     Pattern(#[from] PatternError),
 }
 
-/// Why a pattern cuts no text into pretokens.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PatternError {
-    /// The pattern does not compile, or can only match nothing.
-    #[error("the pattern \"{excerpt}\" cannot be used: {reason}; correct it, or leave it out")]
-    Invalid {
-        /// The pattern, or its first characters.
-        excerpt: String,
-        /// What the regex engine said.
-        reason: String,
-    },
-    /// The regex engine gave up.
-    #[error(
-        "the search for a pretoken from byte {offset} on, at \"{excerpt}\", took too much: \
-         {reason}; make the pattern's repetitions possessive (\"++\" for \"+\"), let it match every \
-         character (\"|(?s:.)\" at its end), or use one of the known patterns"
-    )]
-    Search {
-        /// Where the search began, in the text that was to be cut.
-        offset: u64,
-        /// The first characters there.
-        excerpt: String,
-        /// What the regex engine said.
-        reason: String,
-    },
-}
-
-impl PatternError {
-    pub(crate) fn invalid(pattern: &str, error: &fancy_regex::Error) -> Self {
-        Self::Invalid {
-            excerpt: excerpt(pattern),
-            reason: reason(error),
-        }
-    }
-
-    pub(crate) fn search(text: &str, offset: usize, error: &fancy_regex::Error) -> Self {
-        Self::Search {
-            offset: offset as u64,
-            excerpt: excerpt(text.get(offset..).unwrap_or_default()),
-            reason: reason(error),
-        }
-    }
-}
-
-/// The beginning of `text`, fit to be shown.
-fn excerpt(text: &str) -> String {
-    const CHARACTERS: usize = 40;
-    let mut characters = text.chars();
-    let shown: String = characters.by_ref().take(CHARACTERS).collect();
-    let rest = if characters.next().is_some() {
-        "…"
-    } else {
-        ""
-    };
-    format!("{}{rest}", shown.escape_debug())
-}
-
-/// What the regex engine said, in the words of our own messages where its own tell too little.
-fn reason(error: &fancy_regex::Error) -> String {
-    use fancy_regex::{CompileError, Error, RuntimeError};
-    match error {
-        Error::CompileError(inner) if matches!(**inner, CompileError::PatternCanNeverMatch) => {
-            "it can match no character".to_owned()
-        }
-        Error::RuntimeError(RuntimeError::StackOverflow) => {
-            "more than 1,000,000 places to come back to".to_owned()
-        }
-        Error::RuntimeError(RuntimeError::BacktrackLimitExceeded) => {
-            "more than 1,000,000 steps back".to_owned()
-        }
-        Error::ParseError(position, error) => format!("{error} (byte {position})"),
-        _ => error.to_string(),
-    }
-}
-
 /// How a message goes on about what was spilled before.
 fn spilled(kept: &[PathBuf]) -> String {
     match kept {
@@ -440,88 +328,4 @@ fn spilled(kept: &[PathBuf]) -> String {
              counts in {kept:?}: load and merge them, or remove them"
         ),
     }
-}
-
-/// Why a vocabulary and merges make no encoder.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EncoderError {
-    /// Some text could not be encoded at all.
-    #[error(
-        "the vocabulary must hold all 256 single bytes, but byte {byte:#04x} has no token; add it"
-    )]
-    MissingByte {
-        /// The first byte without a token.
-        byte: u8,
-    },
-    /// Two ids for the same bytes: encoding could give either.
-    #[error(
-        "token ids {first} and {second} both stand for b\"{}\"; keep one of them",
-        bytes.escape_ascii()
-    )]
-    DuplicateToken {
-        /// The bytes.
-        bytes: Vec<u8>,
-        /// One id.
-        first: u32,
-        /// The other.
-        second: u32,
-    },
-    /// A merge of or into something that is no token.
-    #[error(
-        "merge {rank} joins b\"{}\" and b\"{}\", but the vocabulary does not hold b\"{}\"; \
-         vocabulary and merges must come from the same training",
-        left.escape_ascii(), right.escape_ascii(), missing.escape_ascii()
-    )]
-    UnknownMergeToken {
-        /// Place of the merge in the list.
-        rank: usize,
-        /// Its left side.
-        left: Vec<u8>,
-        /// Its right side.
-        right: Vec<u8>,
-        /// The one of left, right and result that is missing.
-        missing: Vec<u8>,
-    },
-    /// The same merge twice.
-    #[error(
-        "merge {rank} joins b\"{}\" and b\"{}\" as merge {first} does; keep the first",
-        left.escape_ascii(), right.escape_ascii()
-    )]
-    DuplicateMerge {
-        /// Place of the second one in the list.
-        rank: usize,
-        /// Place of the first one.
-        first: u32,
-        /// Left side.
-        left: Vec<u8>,
-        /// Right side.
-        right: Vec<u8>,
-    },
-    /// More merges than 32 bits can number.
-    #[error("{count} merges are more than 2^32 - 1")]
-    TooManyMerges {
-        /// How many there are.
-        count: usize,
-    },
-    /// The special tokens cannot be used.
-    #[error(transparent)]
-    SpecialTokens(#[from] SpecialTokenError),
-}
-
-/// Why token ids stand for no text.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// An id that the vocabulary does not hold.
-    #[error("token id {token_id} is not in the vocabulary of {count} tokens")]
-    UnknownToken {
-        /// The id.
-        token_id: u32,
-        /// How many tokens there are.
-        count: usize,
-    },
-    /// More tokens of more than 15 bytes than 32 bits can number.
-    #[error("more than 2^32 tokens are longer than 15 bytes; give fewer")]
-    TooManyLong,
 }
