@@ -3,6 +3,8 @@
 //! On generated text with a few frequent words and many rare ones, as in prose. `BPE_BENCH_FILE`
 //! names a real text to use in its place.
 
+#![expect(clippy::expect_used, reason = "a benchmark may stop where it stands")]
+
 use std::hint::black_box;
 
 use bpe_rs::{
