@@ -23,10 +23,14 @@ def ids_and_text(tokenizer: Tokenizer, text: str) -> tuple[list[int], str]:
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of fork beside threads
 def test_processes_give_the_same_ids(small, method):
-    expected = [ids_and_text(small, text) for text in TEXTS]  # caches and decoder are filled
+    expected = [small.encode(text) for text in TEXTS]
+    assert [small.decode(ids) for ids in expected] == TEXTS  # caches and decoder are filled
     context = multiprocessing.get_context(method)
+    tokenizers = [small] * len(TEXTS)
+    # Methods, for a process that is spawned finds no function of a test file.
     with ProcessPoolExecutor(2, mp_context=context) as pool:
-        assert list(pool.map(ids_and_text, [small] * len(TEXTS), TEXTS)) == expected
+        assert list(pool.map(Tokenizer.encode, tokenizers, TEXTS)) == expected
+        assert list(pool.map(Tokenizer.decode, tokenizers, expected)) == TEXTS
 
 
 def test_threads_may_share_one(small, corpus):
