@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import random
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-END = "<|endoftext|>"
+sys.path.insert(0, str(Path(__file__).parents[3] / "benches"))
+from measuring import CODE, TALES, WEB, mixed
+
 LINE_END = "<|end of line|>"
-TALES, WEB, CODE = "tales-train.txt", "web-20m.txt", "code-20m.txt"
 BLOCK_BYTES = 1 << 24
 
 
@@ -37,30 +38,6 @@ def small(data: Path, cache: Path) -> Path:
     return path
 
 
-def mixed(data: Path, cache: Path, *, size: int = 1 << 31, seed: int = 0) -> Path:
-    """All documents of the three corpora again and again, each time in another order.
-
-    Made once. Repetition flatters whoever counts distinct pretokens: there are no more of them
-    than in the 52 MB that are repeated.
-    """
-    path = cache / f"mixed-{size}-{seed}.txt"
-    if path.exists():
-        return path
-    end = (END + "\n").encode()
-    texts = ((data / name).read_bytes() for name in (TALES, WEB, CODE))
-    documents = [document + end for text in texts for document in text.split(end) if document]
-    draw = random.Random(seed)
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
-        while file.tell() < size:
-            draw.shuffle(documents)
-            for document in documents:
-                if file.tell() >= size:
-                    break
-                file.write(document)
-    return unfinished.rename(path)
-
-
 WORKS = {
     "tales": Work("English prose", 10_000, lambda data, _: data / TALES, {}),
     "web": Work("some 60 languages", 32_000, lambda data, _: data / WEB, {}),
@@ -68,7 +45,7 @@ WORKS = {
     "mixed": Work(
         "the documents of all three, shuffled and repeated",
         32_000,
-        mixed,
+        lambda data, cache: mixed(data, cache, size=1 << 31),
         {
             "rustbpe": "some 25 MB/s: one and a half minutes a run",
             "tokenizers": "some 8 MB/s: over four minutes a run",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +14,9 @@ from statistics import median
 from typing import Any
 
 from trainers import TRAINERS
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "benches"))
+from measuring import commit, memory_gib, processor, significant, spread
 
 Turn = dict[str, Any]
 LEGEND = """\
@@ -49,15 +52,9 @@ def medians(turns: list[Turn], key: str) -> float:
     return median(turn[key] for turn in turns)
 
 
-def significant(value: float) -> str:
-    """Three digits at least, without an exponent."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def spread(turns: list[Turn], key: str, scale: float = 1) -> str:
+def spread_of(turns: list[Turn], key: str, scale: float = 1) -> str:
     """`median (least-most)` of one figure."""
-    values = [turn[key] * scale for turn in turns]
-    return f"{significant(median(values))} ({significant(min(values))}-{significant(max(values))})"
+    return spread([turn[key] * scale for turn in turns])
 
 
 def on_threads(trainer: str, threads: int) -> str:
@@ -75,12 +72,12 @@ def table(all_figures: list[Figures]) -> Iterator[str]:
             columns = [
                 f"{figures.work}, {significant(megabytes)} MB, {figures.vocab_size:,}",
                 on_threads(*row),
-                spread(turns, "wall_s"),
+                spread_of(turns, "wall_s"),
                 significant(megabytes / medians(turns, "wall_s")),
-                spread(turns, "cpu_s"),
-                spread(turns, "peak_rss_bytes", 1e-6),
-                spread(turns, "import_s", 1e3),
-                spread(turns, "process_s"),
+                spread_of(turns, "cpu_s"),
+                spread_of(turns, "peak_rss_bytes", 1e-6),
+                spread_of(turns, "import_s", 1e3),
+                spread_of(turns, "process_s"),
             ]
             yield f"| {' | '.join(columns)} |"
 
@@ -116,33 +113,6 @@ def by_threads(all_figures: list[Figures]) -> Iterator[str]:
                 gain = medians(rows[trainer, 1], "wall_s") / medians(turns, "wall_s")
                 yield f"{figures.work}, {trainer}: {threads} threads are {gain:.2f} x one."
                 yield ""
-
-
-def processor() -> str:
-    """Model, family and the vector instructions that paths are chosen by."""
-    path = Path("/proc/cpuinfo")
-    if not path.exists():
-        return platform.processor() or platform.machine()
-    lines = path.read_text().partition("\n\n")[0].splitlines()
-    about = {key.strip(): value.strip() for key, _, value in (s.partition(":") for s in lines)}
-    flags = about.get("flags", "").split()
-    vector = [name for name in ("avx2", "avx512f", "avx512bw", "avx512vbmi") if name in flags]
-    name = about.get("model name", platform.machine())
-    family = f"family {about.get('cpu family')}, model {about.get('model')}"
-    return f"{name} ({family}: {', '.join(vector) or 'no AVX2'})"
-
-
-def memory_gib() -> float:
-    """All memory of the machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-
-
-def commit() -> str:
-    """The commit that this file is from, and whether it was changed since."""
-    here = Path(__file__).parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 def head(command: str, load: float) -> dict[str, Any]:

@@ -17,7 +17,10 @@ def main(module_name: str, job_text: str) -> None:
     # Not above: a package that needs json or dataclasses pays for importing them, as anywhere.
     own_start, own_cpu_start = time.perf_counter(), time.process_time()
     import json
+    from pathlib import Path
 
+    sys.path.insert(0, str(Path(__file__).parents[3] / "benches"))
+    from measuring import peak_rss_bytes
     from trainers import TRAINERS, Job
 
     job = Job(**json.loads(job_text))
@@ -35,22 +38,6 @@ def main(module_name: str, job_text: str) -> None:
     if job.merges is not None:
         write_merges(job.merges, trainer.merges(learned))
     print(json.dumps(figures))
-
-
-def peak_rss_bytes() -> int:
-    """The most memory this process has had.
-
-    Not `ru_maxrss` where there is better: on Linux it starts at what the parent had at the fork.
-    """
-    import resource
-    from pathlib import Path
-
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def write_merges(path: str, merges: list[tuple[bytes, ...]]) -> None:

@@ -62,7 +62,7 @@ def train_bpe(
     https://arxiv.org/abs/1508.07909, on bytes); of equally frequent pairs, the one whose
     (left bytes, right bytes) is lexicographically greater. No merge crosses a pretoken, and no
     pretoken crosses a special token, the end of a file or of a document in it. Files are read in
-    blocks: memory is bounded by the distinct pretokens. Ctrl-C ends it within 100 ms.
+    blocks: memory is bounded by the distinct pretokens. Ctrl-C ends it.
 
     Args:
         input_path: One UTF-8 file or several, as `PretokenCounts.count` takes them; or counts.
