@@ -24,9 +24,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import bpe_rs
-from corpora import END, LINE_END, WORKS, Work, mark_line_ends, sha256
+from corpora import LINE_END, WORKS, Work, mark_line_ends, sha256
 from report import Figures, report
 from trainers import TRAINERS, Job
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "benches"))
+from measuring import END
 
 OURS = "bpe-rs"
 OURS_AS_HUGGINGFACE = "bpe-rs-huggingface"
