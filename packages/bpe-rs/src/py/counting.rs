@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::{PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 
+use super::arguments::{OwnedText, Text, at_least, owned};
 use super::texts::count_texts;
 use super::watched::watched;
 use crate::{Counter, Pattern, PretokenCounts};
@@ -23,6 +24,45 @@ pub(super) struct Counting {
 }
 
 impl Counting {
+    /// How texts are cut.
+    pub(super) fn new(
+        special_tokens: Vec<OwnedText>,
+        pattern: Option<Text<'_>>,
+        max_pretoken_bytes: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            special_tokens: owned(special_tokens),
+            pattern: pattern.map(|pattern| Pattern::new(pattern.0)).transpose()?,
+            max_pretoken_bytes: at_least("max_pretoken_bytes", 4, max_pretoken_bytes)?,
+            ..Self::default()
+        })
+    }
+
+    /// And how files are read.
+    pub(super) fn reading(
+        self,
+        text_field: Option<Text<'_>>,
+        max_expanded_bytes: Option<&Bound<'_, PyAny>>,
+        max_memory_bytes: Option<&Bound<'_, PyAny>>,
+        num_threads: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        Ok(Self {
+            text_field: text_field.map(|field| field.0.to_owned()),
+            max_expanded_bytes: at_least("max_expanded_bytes", 0, max_expanded_bytes)?,
+            max_memory_bytes: at_least("max_memory_bytes", 0, max_memory_bytes)?,
+            ..self.on(num_threads)?
+        })
+    }
+
+    /// And on how many threads.
+    pub(super) fn on(self, num_threads: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let num_threads = at_least("num_threads", 1, num_threads)?;
+        Ok(Self {
+            num_threads,
+            ..self
+        })
+    }
+
     /// A counter with these options.
     pub(super) fn counter(&self) -> PyResult<Counter> {
         let counter = Counter::new(&self.special_tokens)?

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyString};
 
-use super::arguments::{OwnedText, Paths, Text, at_least, owned};
+use super::arguments::{OwnedText, Paths, Text};
 use super::counting::Counting;
 use super::texts::count_texts;
 use super::watched::watched;
@@ -54,12 +54,7 @@ impl PyPretokenCounts {
         pattern: Option<Text<'_>>,
         max_pretoken_bytes: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
-        let counting = Counting {
-            special_tokens: owned(special_tokens),
-            pattern: pattern.map(|pattern| Pattern::new(pattern.0)).transpose()?,
-            max_pretoken_bytes: at_least("max_pretoken_bytes", 4, max_pretoken_bytes)?,
-            ..Counting::default()
-        };
+        let counting = Counting::new(special_tokens, pattern, max_pretoken_bytes)?;
         let counts = counting.counter()?.count_texts::<&str>(&[])?;
         Ok(Self::new(counting, counts))
     }
@@ -88,15 +83,12 @@ impl PyPretokenCounts {
         num_threads: Option<&Bound<'_, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let counting = Counting {
-            special_tokens: owned(special_tokens),
-            pattern: pattern.map(|pattern| Pattern::new(pattern.0)).transpose()?,
-            max_pretoken_bytes: at_least("max_pretoken_bytes", 4, max_pretoken_bytes)?,
-            text_field: text_field.map(|field| field.0.to_owned()),
-            max_expanded_bytes: at_least("max_expanded_bytes", 0, max_expanded_bytes)?,
-            max_memory_bytes: at_least("max_memory_bytes", 0, max_memory_bytes)?,
-            num_threads: at_least("num_threads", 1, num_threads)?,
-        };
+        let counting = Counting::new(special_tokens, pattern, max_pretoken_bytes)?.reading(
+            text_field,
+            max_expanded_bytes,
+            max_memory_bytes,
+            num_threads,
+        )?;
         let counter = counting.counter()?;
         let counts = counting.count_files(py, &counter, input_path.into(), progress.as_ref())?;
         Ok(Self::new(counting, counts))
@@ -110,8 +102,7 @@ impl PyPretokenCounts {
         num_threads: Option<&Bound<'_, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<()> {
-        let mut counting = self.counting.clone();
-        counting.num_threads = at_least("num_threads", 1, num_threads)?;
+        let counting = self.counting.clone().on(num_threads)?;
         let counter = counting.counter()?;
         let is_one = texts.is_instance_of::<PyString>() || texts.is_instance_of::<PyBytes>();
         let more = count_texts(py, &counter, progress, |feed| match is_one {

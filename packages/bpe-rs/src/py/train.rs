@@ -7,11 +7,11 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use super::arguments::{OwnedText, Paths, Text, at_least, choice, integer, owned};
+use super::arguments::{OwnedText, Paths, Text, at_least, choice, integer};
 use super::counting::Counting;
 use super::counts::PyPretokenCounts;
 use super::watched::{Outcome, watched};
-use crate::{Pattern, TieBreak, TrainError, Trainer, Vocabulary};
+use crate::{TieBreak, TrainError, Trainer, Vocabulary};
 
 /// What to learn from.
 #[derive(FromPyObject)]
@@ -52,15 +52,12 @@ pub(super) fn train_bpe<'py>(
     progress: Option<Py<PyAny>>,
     on_interrupt: Text<'_>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let counting = Counting {
-        special_tokens: owned(special_tokens),
-        pattern: pattern.map(|pattern| Pattern::new(pattern.0)).transpose()?,
-        max_pretoken_bytes: at_least("max_pretoken_bytes", 4, max_pretoken_bytes)?,
-        text_field: text_field.map(|field| field.0.to_owned()),
-        max_expanded_bytes: at_least("max_expanded_bytes", 0, max_expanded_bytes)?,
-        max_memory_bytes: at_least("max_memory_bytes", 0, max_memory_bytes)?,
-        num_threads: at_least("num_threads", 1, num_threads)?,
-    };
+    let counting = Counting::new(special_tokens, pattern, max_pretoken_bytes)?.reading(
+        text_field,
+        max_expanded_bytes,
+        max_memory_bytes,
+        num_threads,
+    )?;
     let returns = choice(
         "on_interrupt",
         on_interrupt.0,
