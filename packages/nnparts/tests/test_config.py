@@ -43,7 +43,7 @@ def test_head_dim_is_the_width_of_one_head():
         ({"num_layers": True}, "num_layers must be a positive integer, got True"),
         ({"d_ff": 0}, "d_ff must be a positive integer, got 0"),
         ({"num_heads": 5}, "d_model must be divisible by num_heads.*d_model=32 and num_heads=5"),
-        ({"num_heads": 32}, "even quotient for RoPE, got d_model=32 and num_heads=32"),
+        ({"num_heads": 32}, "must be even .* got head_dim=1 from d_model=32 and num_heads=32"),
         ({"rope_theta": 0.0}, "rope_theta must be positive and finite, got 0.0"),
         ({"rope_theta": float("inf")}, "rope_theta must be positive and finite, got inf"),
         ({"n_layer": 2}, r"got unknown=\['n_layer'\]"),

@@ -15,6 +15,7 @@ from nnparts.linear import Linear
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
 from nnparts.rope import RotaryPositionalEmbedding
+from nnparts.rope_scaling import RopeScaling
 
 __all__ = [
     "Embedding",
@@ -22,6 +23,7 @@ __all__ = [
     "Linear",
     "MultiheadSelfAttention",
     "RMSNorm",
+    "RopeScaling",
     "RotaryPositionalEmbedding",
     "SwiGLU",
     "TransformerBlock",
