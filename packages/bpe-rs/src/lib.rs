@@ -66,7 +66,7 @@ pub use decode::BpeDecoder;
 pub use encode::{BpeEncoder, EncodeStream, SpecialIds};
 pub use error::{DecodeError, EncoderError, PatternError, SpecialTokenError, TrainError};
 pub use merge::TieBreak;
-pub use pattern::{CL100K_PATTERN, O200K_PATTERN, Pattern};
+pub use pattern::{CL100K_PATTERN, LLAMA3_PATTERN, O200K_PATTERN, Pattern, QWEN2_PATTERN};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};
 #[doc(hidden)]
 pub use scan::split_counters;

@@ -6,7 +6,10 @@ use crate::scan::ends::cut;
 use crate::scan::general::General;
 use crate::scan::kinds::{LETTER, NUMBER, SIGN, kinds_around};
 use crate::scan::{cl100k, gpt2_ends, o200k};
-pub use crate::scan::{cl100k::CL100K_PATTERN, o200k::O200K_PATTERN};
+pub use crate::scan::{
+    cl100k::{CL100K_PATTERN, LLAMA3_PATTERN, QWEN2_PATTERN},
+    o200k::O200K_PATTERN,
+};
 
 /// What else finds the same: the first text that was published (`encoder.py`) and tiktoken's.
 pub(crate) const GPT2_SPELLINGS: [&str; 2] = [
@@ -17,8 +20,9 @@ pub(crate) const GPT2_SPELLINGS: [&str; 2] = [
 /// How text is cut into pretokens: as `regex.findall` (of the PyPI package `regex`) finds them, with
 /// what stands between two matches a pretoken too.
 ///
-/// [`GPT2_PATTERN`], [`CL100K_PATTERN`] and [`O200K_PATTERN`] are known by their text and scanned
-/// by hand; any other is left to the regex engine fancy-regex, ten times slower and more.
+/// [`GPT2_PATTERN`], [`CL100K_PATTERN`], [`LLAMA3_PATTERN`], [`QWEN2_PATTERN`] and
+/// [`O200K_PATTERN`] are known by their text and scanned by hand; any other is left to the regex
+/// engine fancy-regex, ten times slower and more.
 ///
 /// ```
 /// use bpe_rs::{CL100K_PATTERN, Pattern};
@@ -37,7 +41,7 @@ pub struct Pattern {
 #[derive(Clone, Debug)]
 enum Scanner {
     Gpt2,
-    Cl100k,
+    Cl100k(cl100k::Rules),
     O200k,
     General(General),
 }
@@ -52,7 +56,9 @@ impl Pattern {
         let scanner = match pattern {
             GPT2_PATTERN => Scanner::Gpt2,
             other if GPT2_SPELLINGS.contains(&other) => return Self::new(GPT2_PATTERN),
-            CL100K_PATTERN => Scanner::Cl100k,
+            CL100K_PATTERN => Scanner::Cl100k(cl100k::CL100K),
+            LLAMA3_PATTERN => Scanner::Cl100k(cl100k::LLAMA3),
+            QWEN2_PATTERN => Scanner::Cl100k(cl100k::QWEN2),
             O200K_PATTERN => Scanner::O200k,
             _ => Scanner::General(General::new(pattern)?),
         };
@@ -80,7 +86,9 @@ impl Pattern {
     ) -> Result<(), E> {
         match &self.scanner {
             Scanner::Gpt2 => gpt2_ends(text, take),
-            Scanner::Cl100k => cut(text, cl100k::pretoken_end, take),
+            &Scanner::Cl100k(rules) => {
+                cut(text, |text, at| cl100k::pretoken_end(text, at, rules), take)
+            }
             Scanner::O200k => cut(text, o200k::pretoken_end, take),
             Scanner::General(general) => general.ends(text, take),
         }
@@ -94,7 +102,7 @@ impl Pattern {
     pub(crate) fn is_cut(&self, text: &str, at: usize) -> bool {
         match &self.scanner {
             Scanner::Gpt2 => is_gpt2_cut(text, at),
-            Scanner::Cl100k => cl100k::is_cut(text, at),
+            &Scanner::Cl100k(rules) => cl100k::is_cut(text, at, rules),
             Scanner::O200k => o200k::is_cut(text, at),
             Scanner::General(_) => false,
         }

@@ -7,11 +7,24 @@ import sys
 import pytest
 import regex
 import tiktoken_ext.openai_public as openai_public
-from bpe_rs import CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN, pretokenize
+from bpe_rs import (
+    CL100K_PATTERN,
+    GPT2_PATTERN,
+    LLAMA3_PATTERN,
+    O200K_PATTERN,
+    QWEN2_PATTERN,
+    pretokenize,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-PATTERNS = {"gpt2": GPT2_PATTERN, "cl100k": CL100K_PATTERN, "o200k": O200K_PATTERN}
+PATTERNS = {
+    "gpt2": GPT2_PATTERN,
+    "cl100k": CL100K_PATTERN,
+    "llama3": LLAMA3_PATTERN,
+    "qwen2": QWEN2_PATTERN,
+    "o200k": O200K_PATTERN,
+}
 REGEXES = {name: regex.compile(pattern) for name, pattern in PATTERNS.items()}
 # Capitals, small letters, letters without case, marks, numbers, signs and white space, in each
 # length of UTF-8, and all that the patterns name by itself.

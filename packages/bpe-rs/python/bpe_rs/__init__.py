@@ -6,7 +6,9 @@ Signatures are in `_core.pyi`.
 from bpe_rs._core import (
     CL100K_PATTERN,
     GPT2_PATTERN,
+    LLAMA3_PATTERN,
     O200K_PATTERN,
+    QWEN2_PATTERN,
     BpeDecoder,
     BpeEncoder,
     EncodeStream,
@@ -22,7 +24,9 @@ from bpe_rs._vocabulary import Vocabulary
 __all__ = [
     "CL100K_PATTERN",
     "GPT2_PATTERN",
+    "LLAMA3_PATTERN",
     "O200K_PATTERN",
+    "QWEN2_PATTERN",
     "BpeDecoder",
     "BpeEncoder",
     "EncodeStream",

@@ -12,7 +12,9 @@ from bpe_rs._vocabulary import Vocabulary
 __all__ = [
     "CL100K_PATTERN",
     "GPT2_PATTERN",
+    "LLAMA3_PATTERN",
     "O200K_PATTERN",
+    "QWEN2_PATTERN",
     "BpeDecoder",
     "BpeEncoder",
     "EncodeStream",
@@ -35,6 +37,12 @@ CL100K_PATTERN: Final[str]
 
 O200K_PATTERN: Final[str]
 """The pretoken pattern of GPT-4o (tiktoken's `o200k_base`)."""
+
+LLAMA3_PATTERN: Final[str]
+"""Llama 3's: cl100k's as first published. Of "\\n  " at a text's end it makes two pretokens."""
+
+QWEN2_PATTERN: Final[str]
+"""Qwen 2's and 3's: Llama 3's, but each digit is a pretoken."""
 
 def train_bpe(
     input_path: str | PathLike[str] | Sequence[str | PathLike[str]] | PretokenCounts,
@@ -114,10 +122,10 @@ class PretokenCounts:
 
     Args:
         special_tokens: No pretoken crosses one of these.
-        pattern: How text is cut into pretokens: `GPT2_PATTERN`, `CL100K_PATTERN` and
-            `O200K_PATTERN` by scanners of their own, any other by a regular expression engine, with
-            the syntax of the `regex` package as far as the Rust crate `fancy-regex` knows it. What
-            no match covers is a pretoken of its own.
+        pattern: How text is cut into pretokens: `GPT2_PATTERN`, `CL100K_PATTERN`, `LLAMA3_PATTERN`,
+            `QWEN2_PATTERN` and `O200K_PATTERN` by hand-written scanners, any other by a regular
+            expression engine, with the syntax of the `regex` package as far as the Rust crate
+            `fancy-regex` knows it. What no match covers is a pretoken of its own.
         max_pretoken_bytes: Longer pretokens are cut into pieces of so many bytes or a little
             less, never inside a character; a warning says how many were. None cuts none.
 
@@ -261,7 +269,7 @@ class BpeEncoder:
     Raises:
         ValueError: What is given does not fit together, or `pattern` can't be used; the message
             says what. Of encoding: `text` holds a lone surrogate, which is no character, or the
-            regex engine, which a pattern that isn't one of the three constants is left to, gives
+            regex engine, which a pattern that is none of the constants is left to, gives
             up.
     """
 
@@ -385,7 +393,7 @@ class EncodeStream:
 
     However the text is split, the ids of all parts and of `finish` together are those of the whole
     text. Only a tail that later parts could still change is held back, so memory does not grow with
-    the text (but with the longest pretoken). Of a pattern that isn't one of the three constants
+    the text (but with the longest pretoken). Of a pattern that is none of the constants
     nothing is known: all is held back to the next special token or the end.
     """
 

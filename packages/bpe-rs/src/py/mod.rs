@@ -41,4 +41,8 @@ mod _core {
     const CL100K_PATTERN: &str = crate::CL100K_PATTERN;
     #[pymodule_export]
     const O200K_PATTERN: &str = crate::O200K_PATTERN;
+    #[pymodule_export]
+    const LLAMA3_PATTERN: &str = crate::LLAMA3_PATTERN;
+    #[pymodule_export]
+    const QWEN2_PATTERN: &str = crate::QWEN2_PATTERN;
 }

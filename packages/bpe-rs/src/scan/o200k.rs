@@ -45,7 +45,7 @@ pub(crate) fn pretoken_end(text: &str, start: usize) -> usize {
         return word_end(text, start);
     }
     if first.is(NUMBER) {
-        return numbers_end(text, start, width);
+        return numbers_end(text, start, width, 3);
     }
     let next = start + width;
     match kind_at(text, next) {
@@ -54,7 +54,7 @@ pub(crate) fn pretoken_end(text: &str, start: usize) -> usize {
             signs_end(text, next + width)
         }
         _ if first.is(OTHER) => signs_end(text, next),
-        _ => white_space_end(text, start),
+        _ => White::run(text, start).first_pretoken(text, start),
     }
 }
 
@@ -93,13 +93,6 @@ fn signs_end(text: &str, at: usize) -> usize {
     let end = run_end(text, at, SIGN);
     let tail = text.as_bytes().iter().skip(end);
     end + tail.take_while(|byte| b"\r\n/".contains(byte)).count()
-}
-
-/// `\s*[\r\n]+|\s+(?!\S)|\s+`
-fn white_space_end(text: &str, start: usize) -> usize {
-    let white = White::run(text, start);
-    let gives_back = || white.gives_back(text, start);
-    white.newline_end.unwrap_or_else(gives_back)
 }
 
 /// Whether cutting `text` in two at byte `at` changes no pretoken, whatever follows.

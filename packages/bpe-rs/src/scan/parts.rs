@@ -1,4 +1,4 @@
-//! What cl100k's and o200k's patterns have in common: runs, contractions, white space.
+//! What cl100k's and o200k's patterns, and those like them, have in common: runs, contractions, white space.
 
 use crate::scan::eight::{Eight, Members};
 use crate::scan::kinds::{Kinds, LETTER, NEWLINE, NUMBER, WHITE, kind_at};
@@ -92,11 +92,11 @@ fn wide_end(text: &str, mut at: usize, kinds: Kinds) -> usize {
     at
 }
 
-/// The end of `\p{N}{1,3}` from byte `at` on, where a number stands that has `width` bytes.
+/// The end of up to `most` numbers from byte `at` on, where one stands that has `width` bytes.
 #[inline]
-pub(crate) fn numbers_end(text: &str, at: usize, width: usize) -> usize {
+pub(crate) fn numbers_end(text: &str, at: usize, width: usize, most: usize) -> usize {
     let mut end = at + width;
-    for _ in 1..3 {
+    for _ in 1..most {
         match kind_at(text, end) {
             Some((kind, width)) if kind.is(NUMBER) => end += width,
             _ => break,
@@ -153,13 +153,13 @@ impl White {
         }
     }
 
-    /// `\s+(?!\S)|\s+` for a run from byte `start` on: all but its last character, if it has
-    /// another one and anything follows.
-    pub(crate) fn gives_back(self, text: &str, start: usize) -> usize {
-        if self.end == text.len() || self.last == start {
-            self.end
-        } else {
-            self.last
+    /// `\s*[\r\n]+|\s+(?!\S)|\s+` for a run from byte `start` on: up to its last newline; without
+    /// any, all but its last character, if it has another one and anything follows.
+    pub(crate) fn first_pretoken(self, text: &str, start: usize) -> usize {
+        match self.newline_end {
+            Some(end) => end,
+            None if self.end == text.len() || self.last == start => self.end,
+            None => self.last,
         }
     }
 }

@@ -11,9 +11,15 @@ use super::kinds::{self, Kinds, kind_at};
 use crate::error::PatternError;
 use crate::pattern::GPT2_SPELLINGS;
 use crate::pretokenize::GPT2_PATTERN;
-use crate::{CL100K_PATTERN, O200K_PATTERN, Pattern};
+use crate::{CL100K_PATTERN, LLAMA3_PATTERN, O200K_PATTERN, Pattern, QWEN2_PATTERN};
 
-const PATTERNS: [&str; 3] = [GPT2_PATTERN, CL100K_PATTERN, O200K_PATTERN];
+const PATTERNS: [&str; 5] = [
+    GPT2_PATTERN,
+    CL100K_PATTERN,
+    LLAMA3_PATTERN,
+    QWEN2_PATTERN,
+    O200K_PATTERN,
+];
 
 /// Each kind, in each length of UTF-8 that it has, and all that patterns name by itself.
 const REPRESENTATIVES: [&str; 46] = [
@@ -96,7 +102,7 @@ struct Twin {
     theirs: General,
 }
 
-static TWINS: LazyLock<[Twin; 3]> = LazyLock::new(|| {
+static TWINS: LazyLock<[Twin; PATTERNS.len()]> = LazyLock::new(|| {
     PATTERNS.map(|pattern| Twin {
         ours: Pattern::new(pattern).unwrap(),
         theirs: General::new(pattern).unwrap(),
@@ -225,19 +231,27 @@ fn check_cuts(pattern: &Pattern, text: &str) {
 
 #[test]
 fn cuts_are_found() {
-    let text = "It's 3o'clock,\n  ok/!\n中!\n/ a\u{301} \u{301}1B";
+    let text = "It's 3o'clock,\n  ok/!\n中!\n/ a\u{301} \u{301}12B";
     let table = [
         (
             GPT2_PATTERN,
-            "It|'s| 3|o|'clock|,|\n  ok|/!|\n中|!|\n/| a|\u{301}| \u{301}|1|B",
+            "It|'s| 3|o|'clock|,|\n  ok|/!|\n中|!|\n/| a|\u{301}| \u{301}|12|B",
         ),
         (
             CL100K_PATTERN,
-            "It|'s| 3|o|'clock|,\n  ok|/!\n|中|!\n|/| a|\u{301}| \u{301}|1|B",
+            "It|'s| 3|o|'clock|,\n  ok|/!\n|中|!\n|/| a|\u{301}| \u{301}|12|B",
+        ),
+        (
+            LLAMA3_PATTERN,
+            "It|'s| 3|o|'clock|,\n  ok|/!\n|中|!\n|/| a|\u{301}| \u{301}|12|B",
+        ),
+        (
+            QWEN2_PATTERN,
+            "It|'s| 3|o|'clock|,\n  ok|/!\n|中|!\n|/| a|\u{301}| \u{301}|1|2|B",
         ),
         (
             O200K_PATTERN,
-            "It's| 3|o'clock|,\n  ok|/!\n|中|!\n/| a\u{301}| \u{301}|1|B",
+            "It's| 3|o'clock|,\n  ok|/!\n|中|!\n/| a\u{301}| \u{301}|12|B",
         ),
     ];
     for (pattern, expected) in table {

@@ -4,10 +4,16 @@
 same in plain Python, for reading and for testing; it needs the extra `reference`.
 """
 
-from bpe_rs import CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN, train_bpe
+from bpe_rs import (
+    CL100K_PATTERN,
+    GPT2_PATTERN,
+    LLAMA3_PATTERN,
+    O200K_PATTERN,
+    QWEN2_PATTERN,
+    train_bpe,
+)
 
 from tok.decoding import DecodeStream
-from tok.patterns import LLAMA3_PATTERN, QWEN2_PATTERN
 from tok.token_file import TokenFileInfo
 from tok.tokenizer import Tokenizer
 

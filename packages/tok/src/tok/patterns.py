@@ -5,16 +5,7 @@ A pattern's text is a fact that ids depend on; two texts that find the same are 
 
 from __future__ import annotations
 
-from bpe_rs import CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN
-
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-
-LLAMA3_PATTERN = rf"{_WORDS}|\p{{N}}{{1,3}}|{_REST}"
-"""Llama 3's: cl100k as first published. Of "\\n  " at a text's end it makes two pretokens."""
-
-QWEN2_PATTERN = rf"{_WORDS}|\p{{N}}|{_REST}"
-"""Qwen 2's and 3's: each digit is a pretoken."""
+from bpe_rs import CL100K_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, O200K_PATTERN, QWEN2_PATTERN
 
 # What Oniguruma, which `tokenizers` searches with, reads as Rust's engines read the key: to it
 # `{1,3}+` repeats, and `$` matches before each line end.

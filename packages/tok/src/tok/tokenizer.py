@@ -369,8 +369,8 @@ class Tokenizer(Decoding):
         """Yields the ids of a text that comes in parts, such as an open file's lines.
 
         Equals `encode("".join(iterable))` wherever the parts are cut, in memory that does not grow
-        with the text, if the pattern is GPT-2's, cl100k's or o200k's. Where another may be cut is
-        not known: then what lies between two special tokens is held until it has ended.
+        with the text, if the pattern is one of the package's constants. Where another may be cut
+        is not known: then what lies between two special tokens is held until it has ended.
         """
         stream = self.stream()
         for part in iterable:
