@@ -63,8 +63,10 @@ pub use count::count_distinct;
 pub use count::{Entries, PretokenCounts};
 pub use counter::Counter;
 pub use decode::BpeDecoder;
-pub use encode::{BpeEncoder, EncodeStream, SpecialIds};
-pub use error::{DecodeError, EncoderError, PatternError, SpecialTokenError, TrainError};
+pub use encode::{BpeEncoder, Dropout, EncodeStream, SpecialIds, last_merges};
+pub use error::{
+    DecodeError, DropoutError, EncoderError, PatternError, SpecialTokenError, TrainError,
+};
 pub use merge::TieBreak;
 pub use pattern::{CL100K_PATTERN, LLAMA3_PATTERN, O200K_PATTERN, Pattern, QWEN2_PATTERN};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};

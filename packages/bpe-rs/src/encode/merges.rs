@@ -29,21 +29,67 @@ impl Merges {
         merges: &[(L, R)],
         ids: &Ids,
     ) -> Result<Self, EncoderError> {
-        let byte_ids = byte_ids(ids)?;
-        let pairs = pair_table(merges, ids)?;
-        let mut byte_pairs = vec![NONE; 1 << 16];
-        for (left, right) in merges {
-            if let (&[left], &[right]) = (left.as_ref(), right.as_ref()) {
-                let [left_id, right_id] = [left, right].map(|byte| byte_ids[usize::from(byte)]);
-                let both = u16::from_be_bytes([left, right]);
-                byte_pairs[usize::from(both)] = pairs.get(left_id, right_id);
-            }
+        let count = merges.len();
+        let last = u32::try_from(count).map_err(|_| EncoderError::TooManyMerges { count })?;
+        let mut table = Self::with_capacity(count, ids)?;
+        let mut both = Vec::new();
+        for (rank, (left, right)) in (0..last).zip(merges) {
+            let (left, right) = (left.as_ref(), right.as_ref());
+            let index = rank as usize;
+            let id_of = |bytes: &[u8]| {
+                ids.get(bytes)
+                    .copied()
+                    .ok_or_else(|| EncoderError::UnknownMergeToken {
+                        rank: index,
+                        left: left.to_vec(),
+                        right: right.to_vec(),
+                        missing: bytes.to_vec(),
+                    })
+            };
+            let (left_id, right_id) = (id_of(left)?, id_of(right)?);
+            both.clear();
+            both.extend_from_slice(left);
+            both.extend_from_slice(right);
+            let merged = Merged::new(rank, id_of(&both)?);
+            table
+                .insert(left_id, right_id, &both, merged)
+                .map_err(|first| EncoderError::DuplicateMerge {
+                    rank: index,
+                    first: first.rank(),
+                    left: left.to_vec(),
+                    right: right.to_vec(),
+                })?;
         }
+        Ok(table)
+    }
+
+    /// No merges yet, and room for so many, fewer than 2^32.
+    ///
+    /// # Errors
+    ///
+    /// [`EncoderError::MissingByte`].
+    pub(super) fn with_capacity(capacity: usize, ids: &Ids) -> Result<Self, EncoderError> {
         Ok(Self {
-            byte_ids,
-            byte_pairs,
-            pairs,
+            byte_ids: byte_ids(ids)?,
+            byte_pairs: vec![NONE; 1 << 16],
+            pairs: PairTable::with_capacity(capacity),
         })
+    }
+
+    /// Adds the merge of `left` and `right`, whose bytes together are `both`, unless there is one of
+    /// that pair: then returns it. Needs room for one.
+    pub(super) fn insert(
+        &mut self,
+        left: u32,
+        right: u32,
+        both: &[u8],
+        merged: Merged,
+    ) -> Result<(), Merged> {
+        self.pairs.insert(left, right, merged)?;
+        if let Ok(bytes) = both.try_into() {
+            self.byte_pairs[usize::from(u16::from_be_bytes(bytes))] = merged;
+        }
+        Ok(())
     }
 
     /// How many merges there are.
@@ -101,42 +147,4 @@ fn byte_ids(ids: &Ids) -> Result<[u32; 256], EncoderError> {
         *byte_id = *id.ok_or(EncoderError::MissingByte { byte })?;
     }
     Ok(byte_ids)
-}
-
-fn pair_table<L: AsRef<[u8]>, R: AsRef<[u8]>>(
-    merges: &[(L, R)],
-    ids: &Ids,
-) -> Result<PairTable, EncoderError> {
-    let count = merges.len();
-    let last = u32::try_from(count).map_err(|_| EncoderError::TooManyMerges { count })?;
-    let mut table = PairTable::with_capacity(count);
-    let mut both = Vec::new();
-    for (rank, (left, right)) in (0..last).zip(merges) {
-        let (left, right) = (left.as_ref(), right.as_ref());
-        let index = rank as usize;
-        let id_of = |bytes: &[u8]| {
-            ids.get(bytes)
-                .copied()
-                .ok_or_else(|| EncoderError::UnknownMergeToken {
-                    rank: index,
-                    left: left.to_vec(),
-                    right: right.to_vec(),
-                    missing: bytes.to_vec(),
-                })
-        };
-        let (left_id, right_id) = (id_of(left)?, id_of(right)?);
-        both.clear();
-        both.extend_from_slice(left);
-        both.extend_from_slice(right);
-        let merged = Merged::new(rank, id_of(&both)?);
-        table
-            .insert(left_id, right_id, merged)
-            .map_err(|first| EncoderError::DuplicateMerge {
-                rank: index,
-                first: first.rank(),
-                left: left.to_vec(),
-                right: right.to_vec(),
-            })?;
-    }
-    Ok(table)
 }

@@ -7,12 +7,16 @@
 //! | a new pretoken to ids; a long one in windows | `word.rs`, `long.rs` |
 //! | many texts, or a large one, on several threads | `parallel.rs` |
 //! | a text in parts | `stream.rs` |
+//! | tokens that are merged by rank, to merges | `ranks.rs` |
+//! | a text with merges left out at random | `dropout.rs` |
 
 mod cache;
+mod dropout;
 mod long;
 mod merges;
 mod pairs;
 mod parallel;
+mod ranks;
 #[cfg(test)]
 mod samples;
 mod stream;
@@ -31,7 +35,9 @@ use crate::special::{Segment, SpecialTokens};
 use crate::table::advise_huge_pages;
 
 pub(crate) use cache::TokenCache;
+pub use dropout::Dropout;
 use merges::{Merges, ids_by_bytes};
+pub use ranks::last_merges;
 pub use stream::EncodeStream;
 
 /// Memory for the ids of pretokens, for each thread.

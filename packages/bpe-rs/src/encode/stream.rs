@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{BpeEncoder, TokenCache};
+use super::{BpeEncoder, SpecialIds, TokenCache};
 use crate::error::PatternError;
 
 /// A stream promises to need little memory, whatever passes through it.
@@ -20,6 +20,7 @@ const RESCAN_BYTES: usize = 4096;
 #[derive(Debug)]
 pub struct EncodeStream {
     encoder: Arc<BpeEncoder>,
+    special: SpecialIds,
     cache: TokenCache,
     /// The text held back.
     held: String,
@@ -28,9 +29,11 @@ pub struct EncodeStream {
 }
 
 impl EncodeStream {
-    /// A stream at the start of a text.
-    pub fn new(encoder: Arc<BpeEncoder>) -> Self {
+    /// A stream at the start of a text, in which the special tokens chosen by
+    /// [`BpeEncoder::special`] are recognised.
+    pub fn new(encoder: Arc<BpeEncoder>, special: SpecialIds) -> Self {
         Self {
+            special,
             cache: TokenCache::new(CACHE_BYTES.min(encoder.cache_bytes)),
             encoder,
             held: String::new(),
@@ -65,14 +68,15 @@ impl EncodeStream {
         let mut token_ids = Vec::new();
         let held = std::mem::take(&mut self.held);
         self.rescan_at = 0;
-        let (encoder, special) = (&self.encoder, self.encoder.all_special());
-        encoder.encode_into(&held, special, &mut self.cache, &mut token_ids)?;
+        let cache = &mut self.cache;
+        self.encoder
+            .encode_into(&held, &self.special, cache, &mut token_ids)?;
         Ok(token_ids)
     }
 
     /// Encodes what no later part can change. Returns its end.
     fn encode_final(&mut self, token_ids: &mut Vec<u32>) -> Result<usize, PatternError> {
-        let (encoder, special) = (&self.encoder, self.encoder.all_special());
+        let (encoder, special) = (&self.encoder, &self.special);
         let (held, cache) = (self.held.as_str(), &mut self.cache);
         let mut at = 0;
         loop {
@@ -123,7 +127,8 @@ mod tests {
         let special: Vec<_> = SPECIAL.map(str::to_owned).into_iter().zip(1000..).collect();
         let encoder = BpeEncoder::new(vocab, &[(b"b", b"b")], &special).unwrap();
         let pattern = Pattern::new(pattern).unwrap();
-        EncodeStream::new(Arc::new(encoder.pattern(pattern)))
+        let special = encoder.all_special().clone();
+        EncodeStream::new(Arc::new(encoder.pattern(pattern)), special)
     }
 
     proptest! {

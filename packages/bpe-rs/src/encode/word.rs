@@ -41,8 +41,21 @@ impl WordMerger {
                 self.join(at, merges);
             }
         } else {
-            self.merge_by_heap(merges);
+            self.merge_by_heap(merges, || false);
         }
+        self.tokens()
+    }
+
+    /// The same, but a merge whose turn it is is not done where `drops` says so, until another has
+    /// been done. Called once for each turn, in the order of ranks and places.
+    pub(super) fn merge_with_dropout(
+        &mut self,
+        bytes: &[u8],
+        merges: &Merges,
+        drops: impl FnMut() -> bool,
+    ) -> impl Iterator<Item = (usize, u32)> {
+        self.start(bytes, merges);
+        self.merge_by_heap(merges, drops);
         self.tokens()
     }
 
@@ -103,22 +116,29 @@ impl WordMerger {
         Some(previous as usize)
     }
 
-    /// n log n for n bytes.
-    fn merge_by_heap(&mut self, merges: &Merges) {
+    /// n log n for n bytes, if none is dropped.
+    fn merge_by_heap(&mut self, merges: &Merges, mut drops: impl FnMut() -> bool) {
         let places = self.nodes.iter().zip(0_u32..);
         let pairs = places.filter(|(node, _)| node.merged != NONE);
         let mut heap = std::mem::take(&mut self.heap).into_vec();
         heap.clear();
         heap.extend(pairs.map(|(node, at)| Reverse((node.merged.rank(), at))));
         let mut heap = BinaryHeap::from(heap);
-        while let Some(Reverse((rank, at))) = heap.pop() {
+        let mut dropped = Vec::new();
+        while let Some(turn) = heap.pop() {
+            let Reverse((rank, at)) = turn;
             let at = at as usize;
             // Stale where either side has been merged since: then the pair is another one.
             let merged = self.nodes[at].merged;
             if merged == NONE || merged.rank() != rank {
                 continue;
             }
+            if drops() {
+                dropped.push(turn);
+                continue;
+            }
             let before = self.join(at, merges);
+            heap.extend(dropped.drain(..));
             for at in [Some(at), before].into_iter().flatten() {
                 let merged = self.nodes[at].merged;
                 if merged != NONE {
@@ -162,7 +182,7 @@ mod tests {
             let whole: Vec<_> = merger.merge(text.as_bytes(), &ours).map(bytes_of).collect();
             prop_assert_eq!(&whole, &theirs);
             merger.start(text.as_bytes(), &ours);
-            merger.merge_by_heap(&ours);
+            merger.merge_by_heap(&ours, || false);
             let by_heap: Vec<_> = merger.tokens().map(bytes_of).collect();
             prop_assert_eq!(&by_heap, &theirs);
             let starts = merger.tokens().map(|(start, _)| start);

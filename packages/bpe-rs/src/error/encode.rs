@@ -1,6 +1,6 @@
 //! What keeps texts from becoming ids, and ids from becoming texts.
 
-use super::SpecialTokenError;
+use super::{PatternError, SpecialTokenError};
 
 /// Why a vocabulary and merges make no encoder.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +67,30 @@ pub enum EncoderError {
     /// The special tokens cannot be used.
     #[error(transparent)]
     SpecialTokens(#[from] SpecialTokenError),
+}
+
+/// Why a text has no ids with merges left out at random.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DropoutError {
+    /// Merges can't be left out that often.
+    #[error("p must be a probability from 0 to 1, got {p}")]
+    Probability {
+        /// What came.
+        p: f64,
+    },
+    /// The places of a pretoken are numbered by 32 bits.
+    #[error(
+        "a pretoken of {bytes} bytes is too long to leave merges out of: 2^32 - 1 are the most; \
+         use a pattern that cuts it"
+    )]
+    TooLong {
+        /// Its bytes.
+        bytes: usize,
+    },
+    /// The regex engine gave up.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
 }
 
 /// Why token ids stand for no text.

@@ -5,7 +5,7 @@ mod pattern;
 mod special;
 mod train;
 
-pub use encode::{DecodeError, EncoderError};
+pub use encode::{DecodeError, DropoutError, EncoderError};
 pub use pattern::PatternError;
 pub use special::SpecialTokenError;
 pub use train::TrainError;
