@@ -8,7 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from bpe_rs import CL100K_PATTERN, GPT2_PATTERN, O200K_PATTERN, BpeEncoder, pretokenize
+from bpe_rs import (
+    CL100K_PATTERN,
+    GPT2_PATTERN,
+    LLAMA3_PATTERN,
+    O200K_PATTERN,
+    QWEN2_PATTERN,
+    BpeEncoder,
+    SpecialTokens,
+    pretokenize,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,8 +86,15 @@ def test_joining_the_tokens_undoes_encoding_of_random_unicode(encoder: BpeEncode
 @given(TEXT, st.sets(st.sampled_from(list(SPECIAL))))
 def test_special_tokens_not_chosen_are_plain_text(encoder: BpeEncoder, text: str, chosen: set[str]):
     theirs = BpeEncoder(VOCAB, MERGES, {token: SPECIAL[token] for token in chosen})
-    assert encoder.encode(text, chosen) == theirs.encode(text)
-    assert encoder.encode_to_numpy(text, frozenset(chosen)).tolist() == theirs.encode(text)
+    ours, expected = encoder.recognising(chosen), theirs.encode(text)
+    assert ours.encode(text) == expected
+    assert ours.encode_to_numpy(text).tolist() == expected
+    assert ours.encode_batch([text])[0].tolist() == expected
+    assert ours.encode_with_offsets(text)[0].tolist() == expected
+    assert ours.encode_dropout(text, 0, 0) == expected
+    assert ours.count(text) == len(expected)
+    stream = ours.stream()
+    assert np.concatenate([*map(stream.feed, text), stream.finish()]).tolist() == expected
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -132,10 +148,20 @@ def test_a_large_text_is_the_same_on_any_number_of_threads(encoder: BpeEncoder):
         assert offsets.tolist() == [0, len(expected), 2 * len(expected)]
 
 
-@pytest.mark.parametrize("pattern", [GPT2_PATTERN, CL100K_PATTERN, O200K_PATTERN, r"[^b]+|b"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        GPT2_PATTERN,
+        CL100K_PATTERN,
+        LLAMA3_PATTERN,
+        QWEN2_PATTERN,
+        O200K_PATTERN,
+        r"[^b]+|b",
+    ],
+)
 def test_merges_stay_within_the_pretokens_of_the_pattern(pattern: str):
     encoder = BpeEncoder(VOCAB, MERGES, pattern=pattern, cache_bytes=0)
-    text = "abab abAB'll abc ab\n  abab"
+    text = "abab abAB'll abc 12 ab\n  abab"
     alone = [encoder.encode(pretoken) for pretoken in pretokenize(text, pattern=pattern)]
     assert encoder.encode(text) == [token_id for ids in alone for token_id in ids]
     stream = encoder.stream()
@@ -212,12 +238,39 @@ def test_what_makes_no_encoder_is_a_value_error(
 
 def test_an_unknown_special_token_is_a_key_error(encoder: BpeEncoder):
     with pytest.raises(KeyError, match=r"is not one of the encoder.+s 4 special tokens"):
-        encoder.encode("text", ["<|b|>"])
+        encoder.recognising(["<|b|>"])
 
 
 def test_one_str_is_no_collection_of_special_tokens(encoder: BpeEncoder):
     with pytest.raises(TypeError, match="put it in a list"):
-        encoder.encode("text", "<|a|>")
+        encoder.recognising("<|a|>")
+    with pytest.raises(TypeError, match="put it in a list"):
+        SpecialTokens("<|a|>")
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(TEXT)
+def test_special_tokens_are_found_and_cut_at_as_they_are_encoded(text: str):
+    special_tokens = SpecialTokens(SPECIAL)
+    pieces = special_tokens.split(text)
+    assert "".join(pieces) == text
+    cut = pretokenize(text, list(SPECIAL), pattern="(?s:.+)")
+    assert [piece for piece in pieces if piece] == cut
+    found = (pieces[1], len(pieces[0])) if len(pieces) > 1 else None
+    assert special_tokens.find(text) == found
+
+
+def test_no_special_tokens_are_found_nowhere():
+    assert SpecialTokens([]).find("<|a|>") is None
+    assert SpecialTokens([]).split("<|a|>") == ["<|a|>"]
+
+
+@pytest.mark.parametrize("text", [b"ab", bytearray(b"ab"), memoryview(b"ab"), None, 1])
+def test_what_is_no_str_is_a_type_error(encoder: BpeEncoder, text: object):
+    calls = [encoder.encode, encoder.encode_to_numpy, encoder.count, encoder.encode_with_offsets]
+    for call in [*calls, encoder.stream().feed, SpecialTokens(SPECIAL).find]:
+        with pytest.raises(TypeError, match="str"):
+            call(text)
 
 
 def test_a_lone_surrogate_is_a_value_error_and_leaves_a_stream_as_it_was(encoder: BpeEncoder):

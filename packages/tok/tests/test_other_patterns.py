@@ -3,10 +3,8 @@
 import base64
 import inspect
 import json
-import random
 import unicodedata
 from contextlib import suppress
-from itertools import pairwise
 
 import bpe_rs
 import pytest
@@ -22,7 +20,6 @@ from tok import (
     QWEN2_PATTERN,
     Tokenizer,
 )
-from tok.merging import last_merge
 
 END = "<|endoftext|>"
 BYTES = {bytes([byte]): byte for byte in range(256)}
@@ -132,36 +129,6 @@ def test_any_ranks_that_are_taken_give_tiktokens_ids(tokens, texts):
 def test_gpt2s_merges_are_those_of_its_ranks(gpt2, path):
     gpt2.to_tiktoken(path)
     assert Tokenizer.from_tiktoken(path, GPT2_PATTERN, gpt2.special_tokens) == gpt2
-
-
-def naive_last_merge(token, ranks):
-    parts = [bytes([byte]) for byte in token]
-    while len(parts) > 2:
-        pairs = pairwise(parts)
-        rank, at = min((ranks.get(pair, 999), at) for at, pair in enumerate(pairs))
-        if rank == 999:
-            return None
-        parts[at : at + 2] = [parts[at] + parts[at + 1]]
-    return tuple(parts) if tuple(parts) in ranks else None
-
-
-@given(st.text("abc", min_size=2, max_size=20), st.randoms(use_true_random=False))
-def test_the_last_merge_is_that_of_the_definition(text, draw: random.Random):
-    parts = [bytes([byte]) for byte in b"abc"]
-    ranks = {}
-    for rank in range(12):
-        pair = draw.choice(parts), draw.choice(parts)
-        ranks.setdefault(pair, rank)
-        parts.append(pair[0] + pair[1])
-    ours = last_merge(text.encode(), lambda left, right: ranks.get((left, right)))
-    assert ours == naive_last_merge(text.encode(), ranks)
-
-
-def test_a_long_token_takes_no_quadratic_time():
-    """Would take hours if it did: a hundred thousand bytes, each merge looking through all."""
-    ranks = {b"a" * 2**power: power for power in range(1, 18)}
-    half = b"a" * 2**16
-    assert last_merge(half * 2, lambda left, right: ranks.get(left + right)) == (half, half)
 
 
 LINES = b"".join(b"%s %d\n" % (base64.b64encode(token), rank) for token, rank in BYTES.items())

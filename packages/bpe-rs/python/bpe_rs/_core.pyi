@@ -19,6 +19,8 @@ __all__ = [
     "BpeEncoder",
     "EncodeStream",
     "PretokenCounts",
+    "SpecialTokens",
+    "last_merges",
     "parse_json",
     "pretokenize",
     "train_bpe",
@@ -282,47 +284,38 @@ class BpeEncoder:
         pattern: str = GPT2_PATTERN,
         cache_bytes: int | None = None,
     ) -> BpeEncoder: ...
-    def encode(self, text: str, special_tokens: Collection[str] | None = None) -> list[int]:
-        """Token ids of `text`.
+    def recognising(self, special_tokens: Collection[str]) -> BpeEncoder:
+        """The same encoder for texts in which only these of its special tokens are recognised.
 
-        Args:
-            text: Any text.
-            special_tokens: Which of the encoder's special tokens to recognise; None means all. The
-                others are plain text.
+        The others are plain text. Both share what they remember, and neither takes long to make.
 
         Raises:
-            ValueError: `text` holds a lone surrogate, which is no character.
             KeyError: A name is not one of the encoder's special tokens.
         """
 
-    def encode_to_numpy(
-        self,
-        text: str,
-        special_tokens: Collection[str] | None = None,
-        *,
-        num_threads: int | None = None,
-    ) -> NDArray[np.uint32]:
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`.
+
+        Raises:
+            ValueError: `text` holds a lone surrogate, which is no character.
+        """
+
+    def encode_to_numpy(self, text: str, *, num_threads: int | None = None) -> NDArray[np.uint32]:
         """The same ids as `encode`, as an array `(tokens,)`: no Python integer is made.
 
         Args:
             text: Any text.
-            special_tokens: As in `encode`.
             num_threads: How many threads may share a large text; None means this one. The ids are
                 the same for any number.
         """
 
     def encode_batch(
-        self,
-        texts: Iterable[str],
-        special_tokens: Collection[str] | None = None,
-        *,
-        num_threads: int | None = None,
+        self, texts: Iterable[str], *, num_threads: int | None = None
     ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """The ids of many texts in one array, and where those of each text are in it.
 
         Args:
             texts: Any texts.
-            special_tokens: As in `encode`.
             num_threads: None means all cores. They share large texts, too, and end with the call.
 
         Returns:
@@ -333,9 +326,7 @@ class BpeEncoder:
             TypeError: An element of `texts` is no `str`.
         """
 
-    def encode_with_offsets(
-        self, text: str, special_tokens: Collection[str] | None = None
-    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    def encode_with_offsets(self, text: str) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """The same ids as `encode`, and where each token ends.
 
         Returns:
@@ -343,11 +334,55 @@ class BpeEncoder:
             begins there.
         """
 
-    def count(self, text: str, special_tokens: Collection[str] | None = None) -> int:
+    def encode_dropout(self, text: str, p: float, seed: int) -> list[int]:
+        """Token ids of `text` with merges left out at random: BPE-dropout.
+
+        Provilkov et al. 2020, algorithm 1 (https://arxiv.org/abs/1910.13267): before each merge,
+        every merge that is possible is dropped with probability `p`; of those that remain the one
+        of the lowest rank is done, the leftmost of several; where none remains, the pretoken is
+        finished. Special tokens stay whole.
+
+        The draws are SplitMix64's (Steele, Lea and Flood 2014), in the order of ranks and places
+        until one merge remains: the same text, `p` and `seed` give the same ids on every machine.
+        A pretoken of n bytes takes n log n / (1 - p) steps.
+
+        Args:
+            text: Any text.
+            p: A probability: 0 gives `encode`, 1 single bytes.
+            seed: 0 to 2**64 - 1.
+
+        Raises:
+            ValueError: `p` or `seed` is out of range; a pretoken has 4 GiB.
+        """
+
+    def count(self, text: str) -> int:
         """`len(encode(text))`, in memory that does not grow with the text."""
 
     def stream(self) -> EncodeStream:
-        """A stream at the start of a text, which recognises all special tokens."""
+        """A stream at the start of a text."""
+
+@final
+class SpecialTokens:
+    """Special tokens to look for in texts; of several that could stand, the leftmost, then longest.
+
+    Raises:
+        ValueError: One is empty, given twice, or holds a lone surrogate.
+    """
+
+    def __new__(cls, special_tokens: Collection[str]) -> SpecialTokens: ...
+    def find(self, text: str) -> tuple[str, int] | None:
+        """The first one in `text`, and the index of its first character.
+
+        Raises:
+            ValueError: `text` holds a lone surrogate.
+        """
+
+    def split(self, text: str) -> list[str]:
+        """Plain text, special token, plain text, ..., plain text; joined, `text` again.
+
+        Raises:
+            ValueError: `text` holds a lone surrogate.
+        """
 
 @final
 class BpeDecoder:
@@ -409,6 +444,24 @@ class EncodeStream:
 
         The stream is then at the start of the next text.
         """
+
+def last_merges(tokens: Sequence[bytes]) -> list[tuple[bytes, bytes] | None]:
+    """The merge behind each token of a list that is merged by rank, as tiktoken's are.
+
+    There, of any two neighbours whose bytes together are a token, those that make the token of the
+    lowest rank are merged. Yet each token has one merge, the last two parts that merging its own
+    bytes ends with: wherever it comes about in a text, nothing was merged across its ends before.
+
+    Args:
+        tokens: In the order of their ranks. All 256 single bytes must be among them.
+
+    Returns:
+        For each token its two parts; None for a single byte, and for one that merging its bytes
+        does not reach.
+
+    Raises:
+        ValueError: A single byte is missing, or a token stands twice.
+    """
 
 def parse_json(text: str) -> Any:
     """What `json.loads` gives, in half the time, and of objects in which no key stands twice.

@@ -11,7 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyList, PyMapping, PyString};
 
 use super::arguments::{Text, at_least, explain_surrogate, integer, names, special_ids};
-use crate::{BpeEncoder, EncodeStream, Pattern, PatternError, SpecialIds};
+use crate::{BpeEncoder, Dropout, EncodeStream, Pattern, PatternError, SpecialIds};
 
 /// Shorter texts are encoded before another thread could have taken the GIL and given it back.
 const DETACH_BYTES: usize = 16 << 10;
@@ -20,8 +20,10 @@ const DETACH_BYTES: usize = 16 << 10;
 #[pyclass(frozen, name = "BpeEncoder", module = "bpe_rs._core")]
 pub(super) struct PyBpeEncoder {
     encoder: Arc<BpeEncoder>,
+    /// Those to recognise, all or some of the encoder's.
+    special: SpecialIds,
     /// The ids as Python has them, made once: a list of them is then only counted up.
-    ints: PyOnceLock<Vec<Py<PyInt>>>,
+    ints: Arc<PyOnceLock<Vec<Py<PyInt>>>>,
 }
 
 /// Ids from here on are made into Python integers each time.
@@ -30,19 +32,6 @@ const MAX_INTS: u32 = 1 << 18;
 type Flat<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
 
 impl PyBpeEncoder {
-    fn encode_text(
-        &self,
-        py: Python<'_>,
-        text: &str,
-        special_tokens: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Vec<u32>> {
-        let special = self.special(special_tokens)?;
-        let special = special.as_ref().unwrap_or(self.encoder.all_special());
-        Ok(detached(py, text.len(), || {
-            self.encoder.encode_with(text, special)
-        })?)
-    }
-
     fn ints(&self, py: Python<'_>) -> &[Py<PyInt>] {
         self.ints.get_or_init(py, || {
             let count = self.encoder.max_token_id().saturating_add(1).min(MAX_INTS);
@@ -50,25 +39,24 @@ impl PyBpeEncoder {
         })
     }
 
-    /// The special tokens that were chosen; None for all of them.
-    fn special(&self, chosen: Option<&Bound<'_, PyAny>>) -> PyResult<Option<SpecialIds>> {
-        let chosen = chosen.map(names).transpose()?;
-        Ok(chosen
-            .map(|chosen| self.encoder.special(&chosen))
-            .transpose()?)
+    fn list<'py>(&self, py: Python<'py>, token_ids: &[u32]) -> PyResult<Bound<'py, PyList>> {
+        let ints = self.ints(py);
+        let to_int = |&token_id: &u32| match ints.get(token_id as usize) {
+            Some(int) => int.clone_ref(py),
+            None => int(py, token_id),
+        };
+        PyList::new(py, token_ids.iter().map(to_int))
     }
 
-    fn encode_texts<'py>(
+    fn encode_texts(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         texts: &[&str],
-        special_tokens: Option<&Bound<'py, PyAny>>,
         num_threads: usize,
     ) -> PyResult<(Vec<u32>, Vec<usize>)> {
-        let special = self.special(special_tokens)?;
-        let special = special.as_ref().unwrap_or(self.encoder.all_special());
         let bytes = texts.iter().map(|text| text.len()).sum();
         Ok(detached(py, bytes, || {
+            let special = &self.special;
             self.encoder.encode_batch(texts, special, num_threads)
         })?)
     }
@@ -80,11 +68,7 @@ fn int(py: Python<'_>, token_id: u32) -> Py<PyInt> {
 }
 
 /// Calls without the GIL, if that is worth while for so many bytes of text.
-fn detached<T: Send>(
-    py: Python<'_>,
-    bytes: usize,
-    call: impl FnOnce() -> Result<T, PatternError> + Send,
-) -> Result<T, PatternError> {
+fn detached<T: Send>(py: Python<'_>, bytes: usize, call: impl FnOnce() -> T + Send) -> T {
     if bytes < DETACH_BYTES {
         call()
     } else {
@@ -158,89 +142,87 @@ impl PyBpeEncoder {
             None => encoder,
         };
         Ok(Self {
+            special: encoder.all_special().clone(),
             encoder: Arc::new(encoder),
-            ints: PyOnceLock::new(),
+            ints: Arc::default(),
         })
     }
 
-    #[pyo3(signature = (text, special_tokens=None))]
-    fn encode<'py>(
-        &self,
-        py: Python<'py>,
-        text: Text<'_>,
-        special_tokens: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyList>> {
-        let token_ids = self.encode_text(py, text.0, special_tokens)?;
-        let ints = self.ints(py);
-        let to_int = |&token_id: &u32| match ints.get(token_id as usize) {
-            Some(int) => int.clone_ref(py),
-            None => int(py, token_id),
-        };
-        PyList::new(py, token_ids.iter().map(to_int))
+    fn recognising(&self, special_tokens: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(Self {
+            special: self.encoder.special(&names(special_tokens)?)?,
+            encoder: Arc::clone(&self.encoder),
+            ints: Arc::clone(&self.ints),
+        })
     }
 
-    #[pyo3(signature = (text, special_tokens=None, *, num_threads=None))]
+    fn encode<'py>(&self, py: Python<'py>, text: Text<'_>) -> PyResult<Bound<'py, PyList>> {
+        let token_ids = detached(py, text.0.len(), || {
+            self.encoder.encode_with(text.0, &self.special)
+        })?;
+        self.list(py, &token_ids)
+    }
+
+    #[pyo3(signature = (text, *, num_threads=None))]
     fn encode_to_numpy<'py>(
         &self,
         py: Python<'py>,
         text: Text<'_>,
-        special_tokens: Option<&Bound<'py, PyAny>>,
         num_threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArray1<u32>>> {
         let num_threads = at_least("num_threads", 1, num_threads)?.unwrap_or(1);
-        let (token_ids, _) = self.encode_texts(py, &[text.0], special_tokens, num_threads)?;
+        let (token_ids, _) = self.encode_texts(py, &[text.0], num_threads)?;
         Ok(token_ids.into_pyarray(py))
     }
 
-    #[pyo3(signature = (texts, special_tokens=None, *, num_threads=None))]
+    #[pyo3(signature = (texts, *, num_threads=None))]
     fn encode_batch<'py>(
         &self,
         py: Python<'py>,
         texts: &Bound<'py, PyAny>,
-        special_tokens: Option<&Bound<'py, PyAny>>,
         num_threads: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Flat<'py>> {
         let num_threads = threads(num_threads)?;
         let texts = self::texts(texts)?;
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let (token_ids, ends) = self.encode_texts(py, &texts, special_tokens, num_threads)?;
+        let (token_ids, ends) = self.encode_texts(py, &texts, num_threads)?;
         let mut offsets = int64(ends.into_iter());
         offsets.insert(0, 0);
         Ok((token_ids.into_pyarray(py), offsets.into_pyarray(py)))
     }
 
-    #[pyo3(signature = (text, special_tokens=None))]
-    fn encode_with_offsets<'py>(
-        &self,
-        py: Python<'py>,
-        text: Text<'_>,
-        special_tokens: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Flat<'py>> {
-        let special = self.special(special_tokens)?;
-        let special = special.as_ref().unwrap_or(self.encoder.all_special());
+    fn encode_with_offsets<'py>(&self, py: Python<'py>, text: Text<'_>) -> PyResult<Flat<'py>> {
         let (token_ids, ends) = detached(py, text.0.len(), || {
-            self.encoder.encode_with_offsets(text.0, special)
+            self.encoder.encode_with_offsets(text.0, &self.special)
         })?;
         let ends = int64(ends.into_iter());
         Ok((token_ids.into_pyarray(py), ends.into_pyarray(py)))
     }
 
-    #[pyo3(signature = (text, special_tokens=None))]
-    fn count(
+    fn encode_dropout<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         text: Text<'_>,
-        special_tokens: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<usize> {
-        let special = self.special(special_tokens)?;
-        let special = special.as_ref().unwrap_or(self.encoder.all_special());
+        p: f64,
+        seed: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let mut dropout = Dropout::new(p, integer("seed", seed)?)?;
+        let token_ids = detached(py, text.0.len(), || {
+            let special = &self.special;
+            self.encoder.encode_dropout(text.0, special, &mut dropout)
+        })?;
+        self.list(py, &token_ids)
+    }
+
+    fn count(&self, py: Python<'_>, text: Text<'_>) -> PyResult<usize> {
         Ok(detached(py, text.0.len(), || {
-            self.encoder.count_with(text.0, special)
+            self.encoder.count_with(text.0, &self.special)
         })?)
     }
 
     fn stream(&self) -> PyEncodeStream {
-        PyEncodeStream(Mutex::new(EncodeStream::new(Arc::clone(&self.encoder))))
+        let stream = EncodeStream::new(Arc::clone(&self.encoder), self.special.clone());
+        PyEncodeStream(Mutex::new(stream))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use pyo3::exceptions::{PyKeyError, PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::{DecodeError, EncoderError, PatternError, SpecialTokenError, TrainError};
+use crate::{DecodeError, DropoutError, EncoderError, PatternError, SpecialTokenError, TrainError};
 
 impl From<SpecialTokenError> for PyErr {
     fn from(error: SpecialTokenError) -> Self {
@@ -19,6 +19,12 @@ impl From<SpecialTokenError> for PyErr {
 
 impl From<EncoderError> for PyErr {
     fn from(error: EncoderError) -> Self {
+        PyValueError::new_err(error.to_string())
+    }
+}
+
+impl From<DropoutError> for PyErr {
+    fn from(error: DropoutError) -> Self {
         PyValueError::new_err(error.to_string())
     }
 }

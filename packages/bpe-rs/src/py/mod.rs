@@ -11,6 +11,8 @@ mod errors;
 mod json;
 mod list;
 mod pretokenize;
+mod ranks;
+mod special;
 mod spelling;
 mod texts;
 mod train;
@@ -30,6 +32,10 @@ mod _core {
     use super::json::parse_json;
     #[pymodule_export]
     use super::pretokenize::pretokenize;
+    #[pymodule_export]
+    use super::ranks::last_merges;
+    #[pymodule_export]
+    use super::special::PySpecialTokens;
     #[pymodule_export]
     use super::spelling::{unspell, unspell_merges};
     #[pymodule_export]

@@ -15,16 +15,18 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from bpe_rs import GPT2_PATTERN, unspell_merges
+import numpy as np
+from bpe_rs import GPT2_PATTERN, BpeEncoder, unspell_merges
 
 from tok import patterns
 from tok.atomic import write_bytes
 from tok.byte_alphabet import check_token_id, spell, spell_tokens, unspell_tokens
-from tok.merging import is_text, last_merge
 from tok.text_file import naming, read_json
-from tok.vocabulary import Vocabulary
+from tok.vocabulary import Vocabulary, as_text
 
 _MISSING = object()
+_UNCUT = r"(?s:.+)"
+"""A pattern to which every text is one pretoken."""
 
 
 class _Rule(NamedTuple):
@@ -225,15 +227,19 @@ def _check_reached(content: Vocabulary) -> None:
     `ignore_merges` looks whole pretokens up before merging. Where merging finds the same, which it
     does for every token of a vocabulary that merging learned, that is but a matter of speed.
     """
-    ranks = {merge: rank for rank, merge in enumerate(content.merges)}
     special = set(content.special_tokens.values())
-    for token_id, token in content.tokens.items():
-        if token_id in special or len(token) == 1 or not is_text(token):
-            continue
-        if last_merge(token, lambda left, right: ranks.get((left, right))) is None:
+    texts = {
+        text: token
+        for token_id, token in content.tokens.items()
+        if token_id not in special and (text := as_text(token))
+    }
+    encoder = BpeEncoder(content.tokens, content.merges, pattern=_UNCUT)
+    _, offsets = encoder.encode_batch(texts)
+    for text, count in zip(texts, np.diff(offsets).tolist(), strict=True):
+        if count > 1:
             raise ValueError(
-                f"model.ignore_merges is true and token {token!r:.80} is not reached by merging its"
-                " bytes; such a tokenizer is not reproduced exactly here"
+                f"model.ignore_merges is true and token {texts[text]!r:.80} is not reached by "
+                "merging its bytes; such a tokenizer is not reproduced exactly here"
             )
 
 

@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 Unit = Literal["character", "byte"]
 
 
-def token_spans(text: str, lengths: NDArray[np.int64], unit: Unit) -> list[tuple[int, int]]:
-    """Start and end of each token, by the `lengths` of the tokens in bytes.
+def token_spans(text: str, ends: NDArray[np.int64], unit: Unit) -> list[tuple[int, int]]:
+    """Start and end of each token, by the byte at which each ends and the next begins.
 
     A token may begin or end inside a character: then its characters are all those that it has a
     byte of, and two tokens' spans may overlap.
     """
     if unit not in ("character", "byte"):
         raise ValueError(f'unit must be "character" or "byte", got {unit!r}')
-    ends = np.cumsum(lengths)
-    starts = ends - lengths
+    starts = np.zeros_like(ends)
+    starts[1:] = ends[:-1]
     if unit == "character" and not text.isascii():
         begun = _characters_begun(text.encode())
         # The character of the first byte, and that of the last, each of which has begun by then.
-        starts, ends = begun[starts + (lengths > 0)] - (lengths > 0), begun[ends]
+        starts, ends = begun[starts + 1] - 1, begun[ends]
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 

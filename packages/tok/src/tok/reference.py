@@ -1,10 +1,11 @@
 """Byte-level BPE in plain Python: the definition that the fast encoder is tested against.
 
-Read this file to learn what a tokenizer does; use `tok.Tokenizer` to tokenize. Three functions:
+Read this file to learn what a tokenizer does; use `tok.Tokenizer` to tokenize. Four functions:
 
-    pretokenize   "Hello, world"  ->  ["Hello", ",", " world"]
-    train_bpe     text            ->  a vocabulary and the merges, in the order they were learned
-    encode        text            ->  token ids
+    pretokenize      "Hello, world"  ->  ["Hello", ",", " world"]
+    train_bpe        text            ->  a vocabulary and the merges, in the order learned
+    encode           text            ->  token ids
+    encode_dropout   text            ->  token ids, with merges left out at random
 
 Sennrich et al. 2016, "Neural Machine Translation of Rare Words with Subword Units"
 (https://arxiv.org/abs/1508.07909) brought BPE to words; Radford et al. 2019, "Language Models are
@@ -17,7 +18,7 @@ Needs the `regex` package: `pip install tok[reference]`.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import regex
@@ -77,15 +78,45 @@ def encode(
     special_tokens: Mapping[str, int] | None = None,
 ) -> list[int]:
     """Turns `text` into ids: pretokenize, then repeat the merges in the order they were learned."""
-    special_ids = special_tokens or {}
-    token_ids = {token: token_id for token_id, token in vocab.items()}
     ranks = {pair: rank for rank, pair in enumerate(merges)}
+    return _encode(text, vocab, special_tokens or {}, lambda word: _merge_all(word, ranks))
+
+
+def encode_dropout(
+    text: str,
+    vocab: Mapping[int, bytes],
+    merges: Sequence[Pair],
+    p: float,
+    seed: int,
+    special_tokens: Mapping[str, int] | None = None,
+) -> list[int]:
+    """Turns `text` into ids with merges left out at random, each with probability `p` at each step.
+
+    Provilkov et al. 2020, "BPE-Dropout: Simple and Effective Subword Regularization", algorithm 1
+    (https://arxiv.org/abs/1910.13267). `seed`, from 0 to 2**64 - 1, settles all draws.
+    """
+    ranks = {pair: rank for rank, pair in enumerate(merges)}
+    draws = _uniform(seed)
+
+    def merge(word: Word) -> Word:
+        return _merge_some(word, ranks, p, draws)
+
+    return _encode(text, vocab, special_tokens or {}, merge)
+
+
+def _encode(
+    text: str,
+    vocab: Mapping[int, bytes],
+    special_ids: Mapping[str, int],
+    merge: Callable[[Word], Word],
+) -> list[int]:
+    token_ids = {token: token_id for token_id, token in vocab.items()}
     ids: list[int] = []
     for pretoken in pretokenize(text, list(special_ids)):
         if pretoken in special_ids:
             ids.append(special_ids[pretoken])
         else:
-            ids += [token_ids[token] for token in _merge_all(_spell(pretoken), ranks)]
+            ids += [token_ids[token] for token in merge(_spell(pretoken))]
     return ids
 
 
@@ -108,6 +139,35 @@ def _merge_all(word: Word, ranks: Mapping[Pair, int]) -> Word:
             break
         word = _join(word, pair)
     return word
+
+
+def _merge_some(word: Word, ranks: Mapping[Pair, int], p: float, draws: Iterator[float]) -> Word:
+    """Joins two tokens, again and again, until each merge that could be done is dropped.
+
+    Of those that are not dropped, the one learned first is done, the leftmost of several. So they
+    are drawn in that order, until one remains: the other draws would change nothing.
+    """
+    while True:
+        pairs = enumerate(pairwise(word))
+        possible = sorted((ranks[pair], at) for at, pair in pairs if pair in ranks)
+        chosen = next((at for _, at in possible if next(draws) >= p), None)
+        if chosen is None:
+            return word
+        word = (*word[:chosen], word[chosen] + word[chosen + 1], *word[chosen + 2 :])
+
+
+def _uniform(seed: int) -> Iterator[float]:
+    """Random numbers from 0 to below 1: the high 53 bits of SplitMix64's.
+
+    Steele, Lea and Flood 2014, "Fast Splittable Pseudorandom Number Generators", figure 16
+    (https://doi.org/10.1145/2660193.2660195), with the constants of its public-domain C version.
+    """
+    state, mask = seed, 2**64 - 1
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        mixed = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
+        yield ((mixed ^ (mixed >> 31)) >> 11) / 2**53
 
 
 def _join(word: Word, pair: Pair) -> Word:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Literal, NamedTuple
+
+from bpe_rs import BpeEncoder, SpecialTokens
 
 from tok.surrogates import check_text
 
@@ -16,32 +17,27 @@ _REMEMBERED = 256
 class Choice(NamedTuple):
     """What becomes of the special tokens in a text; those in neither group are plain text."""
 
-    allowed: re.Pattern[str] | None
-    """Finds those to recognise; None where there are none."""
-    disallowed: re.Pattern[str] | None
-    """Finds those that are an error; None where there are none."""
+    encoder: BpeEncoder
+    """Recognises those that are allowed."""
+    disallowed: SpecialTokens
+    """Finds those that are an error."""
 
-    def split(self, text: str) -> list[str]:
-        """Cuts a text into plain text, special token, plain text, ..., plain text.
+    def check(self, text: str) -> None:
+        """Refuses a text that holds a disallowed special token.
 
         Raises:
-            ValueError: a disallowed special token.
+            ValueError: it does; says which, where, and the ways out.
         """
-        if self.disallowed and (found := self.disallowed.search(text)):
-            raise ValueError(_refusal(found[0], found.start()))
-        if self.allowed is None:
-            return [text]
-        pieces = self.allowed.split(text)
-        if len(pieces) > 1:
-            check_text(text)  # in a piece, its place would be another
-        return pieces
+        if found := self.disallowed.find(text):
+            raise ValueError(_refusal(*found))
 
 
 class Choices:
-    """Choices among a tokenizer's special tokens, each made once: patterns take long to compile."""
+    """Choices among a tokenizer's special tokens, each made once: searchers take long to make."""
 
-    def __init__(self, known: Iterable[str]) -> None:
+    def __init__(self, known: Iterable[str], encoder: BpeEncoder) -> None:
         self._known = frozenset(known)
+        self._encoder = encoder
         self._made: dict[tuple[Special | None, Special | None], Choice] = {}
 
     def choose(self, allowed_special: Special | None, disallowed_special: Special | None) -> Choice:
@@ -70,7 +66,7 @@ class Choices:
             disallowed = self._known - allowed
         else:
             disallowed = self._names(disallowed_special, "disallowed_special")
-        return Choice(find_any(allowed), find_any(disallowed))
+        return Choice(self._encoder.recognising(allowed), SpecialTokens(disallowed))
 
     def _names(self, special: Special, argument: str) -> frozenset[str]:
         if special == "all":
@@ -80,13 +76,6 @@ class Choices:
                 f'{argument} must be a set of special tokens or "all", got {special!r}'
             )
         return frozenset(special)
-
-
-def find_any(names: Collection[str]) -> re.Pattern[str] | None:
-    """A pattern that finds each of `names`, the longest where several could stand."""
-    longest_first = sorted(names, key=lambda name: (-len(name), name))
-    # A group, so that `split` keeps what it cuts at.
-    return re.compile(f"({'|'.join(map(re.escape, longest_first))})") if names else None
 
 
 def _key(special: Special | None) -> Special | None:
@@ -111,9 +100,7 @@ def made_by_merging(name: str) -> str:
     )
 
 
-def joined_spans(
-    spans: Iterable[tuple[str, bool]], special: re.Pattern[str] | None
-) -> Iterator[str]:
+def joined_spans(spans: Iterable[tuple[str, bool]], special: SpecialTokens) -> Iterator[str]:
     """Yields plain text, special token, plain text, ... of trusted and untrusted spans.
 
     Plain text runs on across borders; special tokens are looked for inside each trusted span alone.
@@ -124,7 +111,7 @@ def joined_spans(
     plain: list[str] = []
     for index, (text, is_trusted) in enumerate(spans):
         check_text(text, f" of span {index}")
-        first, *rest = special.split(text) if special and is_trusted else [text]
+        first, *rest = special.split(text) if is_trusted else [text]
         plain.append(first)
         for token, following in zip(rest[::2], rest[1::2], strict=True):
             yield "".join(plain)

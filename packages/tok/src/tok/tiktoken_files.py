@@ -2,9 +2,7 @@
 
 A rank is the token's id and the order of merging at once, and of any two neighbours whose bytes
 together are a token, tiktoken merges those of the lowest rank. Ours is a list of merges, so each
-token's is recovered: merging its own bytes by the ranks, the last two parts are its merge. That
-loses nothing. Wherever the token comes about in a text, nothing was merged across its ends before,
-so inside it happened what happens to its bytes alone; it never comes about by another pair.
+token's is recovered (`bpe_rs.last_merges` says why it has only one). That loses nothing.
 
 One thing more: a pretoken that is a token is given out by tiktoken without merging. So a token that
 merging does not reach and that could be a pretoken can't be reproduced, and is refused.
@@ -17,11 +15,12 @@ import binascii
 from collections.abc import Mapping
 from pathlib import Path
 
+from bpe_rs import last_merges
+
 from tok.atomic import write_bytes
 from tok.byte_alphabet import MAX_TOKEN_ID
-from tok.merging import Pair, is_text, last_merge
 from tok.text_file import naming
-from tok.vocabulary import Vocabulary
+from tok.vocabulary import Merge, Vocabulary, as_text
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:
@@ -84,27 +83,21 @@ def build_vocabulary(
     return Vocabulary.build(tokens, recover_merges(ranks), special_tokens, pattern)
 
 
-def recover_merges(ranks: Mapping[bytes, int]) -> list[Pair]:
-    """The merge that makes each token, by rank; see this file's head for why it is the only one.
+def recover_merges(ranks: Mapping[bytes, int]) -> list[Merge]:
+    """The merge that makes each token, by rank.
 
     Raises:
         ValueError: a token that could be a pretoken is not reached by merging.
     """
-
-    def rank(left: bytes, right: bytes) -> int | None:
-        return ranks.get(left + right)
-
-    merges: list[Pair] = []
-    for token in sorted((token for token in ranks if len(token) > 1), key=ranks.__getitem__):
-        merge = last_merge(token, rank)
-        if merge:
-            merges.append(merge)
-        elif is_text(token):
+    tokens = sorted(ranks, key=ranks.__getitem__)
+    merges = list(zip(tokens, last_merges(tokens), strict=True))
+    for token, merge in merges:
+        if merge is None and len(token) > 1 and as_text(token) is not None:
             raise ValueError(
                 f"token {token!r:.80} of rank {ranks[token]} is not reached by merging its bytes; "
                 "tiktoken gives it for a whole pretoken all the same, which merges can't reproduce"
             )
-    return merges
+    return [merge for _, merge in merges if merge is not None]
 
 
 def write_ranks(path: Path, vocabulary: Vocabulary) -> None:

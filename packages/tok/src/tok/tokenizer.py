@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import reprlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from random import Random
-from types import MappingProxyType
 from typing import Any, Self
 
 import numpy as np
-from bpe_rs import GPT2_PATTERN, BpeEncoder, EncodeStream, pretokenize, train_bpe
+from bpe_rs import GPT2_PATTERN, BpeEncoder, EncodeStream, SpecialTokens, train_bpe
 from numpy.typing import NDArray
 
 from tok import gpt2_files, huggingface, tiktoken_files
 from tok.decoding import Decoding
-from tok.dropout import Dropout
 from tok.offsets import Unit, token_spans
-from tok.special import Choices, Special, find_any, joined_spans, made_by_merging
+from tok.special import Choices, Special, joined_spans, made_by_merging
 from tok.surrogates import Errors, replace_surrogates
 from tok.text_file import StrPath, naming
 from tok.token_file import encode_file
@@ -217,8 +213,7 @@ class Tokenizer(Decoding):
             text = replace_surrogates(text, errors)
         if allowed_special is None and disallowed_special is None:
             return self._encoder.encode(text)
-        choice = self._choices.choose(allowed_special, disallowed_special)
-        return self._encode_pieces(choice.split(text))
+        return self._encoder_for([text], allowed_special, disallowed_special).encode(text)
 
     def encode_to_numpy(
         self,
@@ -236,11 +231,9 @@ class Tokenizer(Decoding):
         """
         if errors != "strict":
             text = replace_surrogates(text, errors)
-        if allowed_special is None and disallowed_special is None:
-            ids = self._encoder.encode_to_numpy(text, num_threads=num_threads)
-            return ids.astype(self.dtype, copy=False)
-        choice = self._choices.choose(allowed_special, disallowed_special)
-        return np.array(self._encode_pieces(choice.split(text)), self.dtype)
+        encoder = self._encoder_for([text], allowed_special, disallowed_special)
+        ids = encoder.encode_to_numpy(text, num_threads=num_threads)
+        return ids.astype(self.dtype, copy=False)
 
     def encode_batch(
         self,
@@ -253,24 +246,14 @@ class Tokenizer(Decoding):
     ) -> list[list[int]]:
         """Turns each text into ids; arguments as for `encode`.
 
-        Without a choice of special tokens several threads work, `num_threads=None` meaning one a
-        core.
+        Several threads work, `num_threads=None` meaning one a core.
         """
-        if allowed_special is None and disallowed_special is None:
-            if errors != "strict":
-                texts = [replace_surrogates(text, errors) for text in texts]
-            ids, offsets = self._encoder.encode_batch(list(texts), num_threads=num_threads)
-            bounds = offsets.tolist()
-            return [ids[start:end].tolist() for start, end in pairwise(bounds)]
-        return [
-            self.encode(
-                text,
-                allowed_special=allowed_special,
-                disallowed_special=disallowed_special,
-                errors=errors,
-            )
-            for text in texts
-        ]
+        texts = list(texts)
+        if errors != "strict":
+            texts = [replace_surrogates(text, errors) for text in texts]
+        encoder = self._encoder_for(texts, allowed_special, disallowed_special)
+        ids, offsets = encoder.encode_batch(texts, num_threads=num_threads)
+        return [ids[start:end].tolist() for start, end in pairwise(offsets.tolist())]
 
     def count(
         self,
@@ -281,15 +264,9 @@ class Tokenizer(Decoding):
         errors: Errors = "strict",
     ) -> int:
         """The number of tokens in a text: `len(encode(text))`; arguments as for `encode`."""
-        if errors == "strict" and allowed_special is None and disallowed_special is None:
-            return self._encoder.count(text)
-        ids = self.encode_to_numpy(
-            text,
-            allowed_special=allowed_special,
-            disallowed_special=disallowed_special,
-            errors=errors,
-        )
-        return ids.size
+        if errors != "strict":
+            text = replace_surrogates(text, errors)
+        return self._encoder_for([text], allowed_special, disallowed_special).count(text)
 
     def encode_spans(self, spans: Iterable[tuple[str, bool]]) -> list[int]:
         """Turns a text of trusted and untrusted spans, `(text, is_trusted)`, into ids.
@@ -307,8 +284,17 @@ class Tokenizer(Decoding):
             ValueError: a lone surrogate; or the merges of this vocabulary made a special token
                 of plain text, which no way to look for special tokens can prevent.
         """
-        pieces = joined_spans(spans, self._special_pattern)
-        return self._encode_pieces(pieces, never=self._vocabulary.mergeable_special_tokens)
+        plain, never = self._plain_encoder, self._vocabulary.mergeable_special_tokens
+        ids: list[int] = []
+        for position, piece in enumerate(joined_spans(spans, self._special_finder)):
+            if position % 2:
+                ids.append(self._vocabulary.special_tokens[piece])
+                continue
+            piece_ids = plain.encode(piece)
+            if never and (made := never.keys() & piece_ids):
+                raise ValueError(made_by_merging(never[min(made)]))
+            ids += piece_ids
+        return ids
 
     def encode_with_offsets(
         self,
@@ -332,31 +318,24 @@ class Tokenizer(Decoding):
         Returns:
             The ids, and as many `(start, end)`.
         """
-        ids = self.encode(
-            text, allowed_special=allowed_special, disallowed_special=disallowed_special
-        )
-        return ids, token_spans(text, self._decoder.lengths(ids), unit)
+        encoder = self._encoder_for([text], allowed_special, disallowed_special)
+        ids, ends = encoder.encode_with_offsets(text)
+        return ids.tolist(), token_spans(text, ends, unit)
 
     def encode_dropout(self, text: str, p: float, seed: int) -> list[int]:
         """Turns a text into ids with merges left out at random: BPE-dropout.
 
         At each step each merge that could be done is left out with probability `p`: 0 gives
         `encode`, 1 single bytes, 0.1 is usual. `decode` gives the text back whatever was left out.
-        The same text, `p` and `seed` give the same ids. See `tok.dropout`, which is slow.
+        The same text, `p` and `seed` (0 to 2**64 - 1) give the same ids on every machine.
+
+        Provilkov et al. 2020 (https://arxiv.org/abs/1910.13267), algorithm 1;
+        `tok.reference.encode_dropout` is the same in plain Python.
 
         Raises:
-            ValueError: `p` is not from 0 to 1, or a lone surrogate.
+            ValueError: `p` is not from 0 to 1, `seed` is out of range, or a lone surrogate.
         """
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must be a probability from 0 to 1, got {p}")
-        random, special_tokens = Random(seed), self._vocabulary.special_tokens
-        ids: list[int] = []
-        for pretoken in pretokenize(text, list(special_tokens), pattern=self.pattern):
-            if pretoken in special_tokens:
-                ids.append(special_tokens[pretoken])
-            else:
-                ids += self._dropout.encode(pretoken.encode(), p, random)
-        return ids
+        return self._encoder.encode_dropout(text, p, seed)
 
     def stream(self) -> EncodeStream:
         """An encoder of one text that comes in parts: `feed(part)` and `finish()` give arrays.
@@ -379,32 +358,31 @@ class Tokenizer(Decoding):
 
     encode_file = encode_file
 
-    def _encode_pieces(
-        self, pieces: Iterable[str], never: Mapping[int, str] = MappingProxyType({})
-    ) -> list[int]:
-        """The ids of plain text, special token, plain text, ...; of the plain, `never` these."""
-        ids: list[int] = []
-        for position, piece in enumerate(pieces):
-            if position % 2:
-                ids.append(self._vocabulary.special_tokens[piece])
-                continue
-            plain = self._encoder.encode(piece, ())
-            if never and (made := never.keys() & plain):
-                raise ValueError(made_by_merging(never[min(made)]))
-            ids += plain
-        return ids
+    def _encoder_for(
+        self,
+        texts: Iterable[str],
+        allowed_special: Special | None,
+        disallowed_special: Special | None,
+    ) -> BpeEncoder:
+        """The encoder that recognises what is allowed, if no text holds what is not."""
+        if allowed_special is None and disallowed_special is None:
+            return self._encoder
+        choice = self._choices.choose(allowed_special, disallowed_special)
+        for text in texts:
+            choice.check(text)
+        return choice.encoder
 
     @cached_property
     def _choices(self) -> Choices:
-        return Choices(self._vocabulary.special_tokens)
+        return Choices(self._vocabulary.special_tokens, self._encoder)
 
     @cached_property
-    def _special_pattern(self) -> re.Pattern[str] | None:
-        return find_any(self._vocabulary.special_tokens)
+    def _plain_encoder(self) -> BpeEncoder:
+        return self._encoder.recognising(())
 
     @cached_property
-    def _dropout(self) -> Dropout:
-        return Dropout(self._vocabulary.tokens, self._vocabulary.merges)
+    def _special_finder(self) -> SpecialTokens:
+        return SpecialTokens(self._vocabulary.special_tokens)
 
     # What it is
 

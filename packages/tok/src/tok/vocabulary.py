@@ -16,6 +16,14 @@ from tok.patterns import canonical
 Merge: TypeAlias = tuple[bytes, bytes]
 
 
+def as_text(token: bytes) -> str | None:
+    """The text that a token is; None for parts of characters, which are never a whole pretoken."""
+    try:
+        return token.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Tokens by id, merges in the order they were learned, ids of the special tokens, pattern."""
