@@ -135,7 +135,7 @@ mod tests {
     proptest! {
         #[test]
         fn ids_are_those_of_the_definition(
-            merges in any_merges(), text in "[abc ]{0,120}", tenths in 0..=10_u8, seed: u64
+            merges in any_merges(), text in "[abc ]{0,40}[abc]{0,90}", tenths in 0..=10_u8, seed: u64
         ) {
             let tokens = vocabulary(&merges);
             let encoder = BpeEncoder::new((0..).zip(tokens.clone()), &merges, &[]).unwrap();

@@ -12,6 +12,9 @@ pub(super) const NONE: Merged = Merged(u64::MAX);
 pub(super) struct Merged(u64);
 
 impl Merged {
+    /// No merge comes before.
+    pub(super) const FIRST: Self = Self(0);
+
     /// `rank` must be below `u32::MAX`.
     pub(super) fn new(rank: u32, token_id: u32) -> Self {
         Self(u64::from(rank) << 32 | u64::from(token_id))

@@ -52,10 +52,23 @@ impl WordMerger {
         &mut self,
         bytes: &[u8],
         merges: &Merges,
-        drops: impl FnMut() -> bool,
+        mut drops: impl FnMut() -> bool,
     ) -> impl Iterator<Item = (usize, u32)> {
+        const FIRST: (Merged, usize) = (Merged::FIRST, 0);
         self.start(bytes, merges);
-        self.merge_by_heap(merges, drops);
+        if bytes.len() <= SHORT {
+            let mut from = FIRST;
+            while let Some((merged, at)) = self.lowest_from(from) {
+                if drops() {
+                    from = (merged, at + 1);
+                } else {
+                    self.join(at, merges);
+                    from = FIRST;
+                }
+            }
+        } else {
+            self.merge_by_heap(merges, drops);
+        }
         self.tokens()
     }
 
@@ -83,6 +96,14 @@ impl WordMerger {
             }
         }
         (lowest != NONE).then_some(place)
+    }
+
+    /// The pair of the lowest rank, the leftmost of several, that is not before `from` in this order.
+    fn lowest_from(&self, from: (Merged, usize)) -> Option<(Merged, usize)> {
+        let places = self.nodes.iter().enumerate();
+        let pairs = places.map(|(at, node)| (node.merged, at));
+        let rest = pairs.filter(|&pair| pair.0 != NONE && pair >= from);
+        rest.min()
     }
 
     /// Joins the token at `at` to the next one. Returns where the token before it begins.

@@ -48,12 +48,13 @@ class Choices:
             KeyError: `allowed_special` names a token that is no special token.
         """
         key = _key(allowed_special), _key(disallowed_special)
-        if key not in self._made:
+        choice = self._made.get(key)
+        if choice is None:
             choice = self._make(*key)
             if len(self._made) >= _REMEMBERED:  # whoever makes up sets anew shall not fill memory
                 self._made.clear()
             self._made[key] = choice
-        return self._made[key]
+        return choice
 
     def _make(self, allowed_special: Special | None, disallowed_special: Special | None) -> Choice:
         allowed = self._names(allowed_special or (), "allowed_special")
