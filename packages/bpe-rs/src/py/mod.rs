@@ -8,7 +8,6 @@ mod counts;
 mod decode;
 mod encode;
 mod errors;
-mod json;
 mod list;
 mod pretokenize;
 mod ranks;
@@ -28,8 +27,6 @@ mod _core {
     use super::decode::PyBpeDecoder;
     #[pymodule_export]
     use super::encode::{PyBpeEncoder, PyEncodeStream};
-    #[pymodule_export]
-    use super::json::parse_json;
     #[pymodule_export]
     use super::pretokenize::pretokenize;
     #[pymodule_export]

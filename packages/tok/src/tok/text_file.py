@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TypeAlias, cast
-
-from bpe_rs import parse_json
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
@@ -47,7 +47,20 @@ def read_json(path: Path) -> object:
         FileNotFoundError: there is no such file.
         ValueError: not JSON, or a key twice.
     """
-    return parse_json(read_text(path))
+    try:
+        return json.loads(read_text(path), object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise ValueError("not JSON that can be read: it is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"not JSON: key {twice!r:.80} stands twice in one object")
+    return values
 
 
 def read_blocks(path: Path) -> Iterator[tuple[str, int]]:
