@@ -26,6 +26,13 @@ ITERABLE = """
 with open(sys.argv[2], newline="") as lines:
     count = sum(1 for _ in tokenizer.encode_iterable(lines))
 """
+DISTINCT = """
+from bpe_rs import BpeEncoder
+encoder = BpeEncoder(tokenizer.vocab, tokenizer.merges, cache_bytes=2**20)
+count = 0
+for block in range(int(sys.argv[2])):
+    count += encoder.count(" ".join(f"{block:x}y{n:x}" for n in range(100_000)))
+"""
 FILE = "count = tokenizer.encode_file(sys.argv[2], sys.argv[3]).token_count"
 
 
@@ -71,4 +78,13 @@ def test_a_file_four_times_as_long_needs_no_more(tokenizer_path, tmp_path):
         peaks.append(measure(FILE, tokenizer_path, tmp_path / "text.txt", tmp_path / "ids.npy"))
     assert peaks[1]["count"] > 3 * peaks[0]["count"]
     # The allocator keeps a block's arrays or gives them back, by chance; the text grew by 6 MB.
+    assert peaks[1]["resident"] < peaks[0]["resident"] + 2_000_000
+
+
+@linux_only
+def test_ten_times_as_many_distinct_pretokens_need_no_more(tokenizer_path):
+    """Of 64 MiB of cache and 2 GB of text, the same: 123 MB from 250 MB of text on."""
+    peaks = [measure(DISTINCT, tokenizer_path, blocks) for blocks in (2, 20)]
+    assert peaks[1]["count"] > 9 * peaks[0]["count"]
+    # The allocator's chance; kept in full, the pretokens and their ids would take 40 MB more.
     assert peaks[1]["resident"] < peaks[0]["resident"] + 2_000_000

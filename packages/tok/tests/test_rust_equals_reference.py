@@ -1,12 +1,13 @@
 """The fast encoder and trainer are the reference. Property: random texts. Parity: real ones."""
 
 import pytest
-from bpe_rs import pretokenize
-from hypothesis import HealthCheck, given, settings
+from bpe_rs import last_merges, pretokenize
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tok import Tokenizer, reference, train_bpe
 
 END = "<|endoftext|>"
+BYTES = {byte: bytes([byte]) for byte in range(256)}
 SPECIAL_TOKENS = [END, END + END, "<|end"]
 FIXTURES_ARE_FROZEN = [HealthCheck.function_scoped_fixture]
 
@@ -45,6 +46,19 @@ def test_ids_are_equal(texts, small, data):
     assert small.encode(text, disallowed_special=()) == reference.encode(
         text, small.vocab, small.merges
     )
+
+
+@example(tokens=["aba", "ab"], text="abab")
+@given(
+    tokens=st.lists(st.text("ab", min_size=2, max_size=5), unique=True, max_size=12),
+    text=st.text("ab ", max_size=30),
+)
+def test_ids_are_equal_where_merges_stand_in_an_order_that_no_training_gives(tokens, text):
+    ranks = {token: rank for rank, token in BYTES.items()}
+    ranks |= {token.encode(): 256 + rank for rank, token in enumerate(tokens)}
+    merges = [merge for merge in last_merges(list(ranks)) if merge]
+    vocab = BYTES | {ranks[left + right]: left + right for left, right in merges}
+    assert Tokenizer(vocab, merges).encode(text) == reference.encode(text, vocab, merges)
 
 
 def test_two_thousand_tokens_of_real_text_are_equal(shared_data, tmp_path):

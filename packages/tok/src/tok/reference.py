@@ -131,13 +131,13 @@ def _count_words(text: str, special_tokens: Sequence[str]) -> Counter[Word]:
 
 
 def _merge_all(word: Word, ranks: Mapping[Pair, int]) -> Word:
-    """Joins the pair that was learned first, again and again, until none is known."""
-    never = len(ranks)
-    while len(word) > 1:
-        pair = min(pairwise(word), key=lambda pair: ranks.get(pair, never))
-        if pair not in ranks:
-            break
-        word = _join(word, pair)
+    """Joins the two tokens of the merge learned first, the leftmost of several, until there is none.
+
+    One place at a time: a merge that no training gave may stand before those that make its parts.
+    """
+    while possible := _possible(word, ranks):
+        _, at = possible[0]
+        word = _join_at(word, at)
     return word
 
 
@@ -148,12 +148,21 @@ def _merge_some(word: Word, ranks: Mapping[Pair, int], p: float, draws: Iterator
     are drawn in that order, until one remains: the other draws would change nothing.
     """
     while True:
-        pairs = enumerate(pairwise(word))
-        possible = sorted((ranks[pair], at) for at, pair in pairs if pair in ranks)
-        chosen = next((at for _, at in possible if next(draws) >= p), None)
-        if chosen is None:
+        kept = (at for _, at in _possible(word, ranks) if next(draws) >= p)
+        if (chosen := next(kept, None)) is None:
             return word
-        word = (*word[:chosen], word[chosen] + word[chosen + 1], *word[chosen + 2 :])
+        word = _join_at(word, chosen)
+
+
+def _possible(word: Word, ranks: Mapping[Pair, int]) -> list[tuple[int, int]]:
+    """The merges that could be done, each with its place, those learned first before others."""
+    pairs = enumerate(pairwise(word))
+    return sorted((ranks[pair], at) for at, pair in pairs if pair in ranks)
+
+
+def _join_at(word: Word, at: int) -> Word:
+    """Joins the tokens at `at` and behind it."""
+    return (*word[:at], word[at] + word[at + 1], *word[at + 2 :])
 
 
 def _uniform(seed: int) -> Iterator[float]:

@@ -248,7 +248,8 @@ class Tokenizer(Decoding):
 
         Several threads work, `num_threads=None` meaning one a core.
         """
-        texts = list(texts)
+        if not isinstance(texts, str):  # which the encoder refuses
+            texts = list(texts)
         if errors != "strict":
             texts = [replace_surrogates(text, errors) for text in texts]
         encoder = self._encoder_for(texts, allowed_special, disallowed_special)
