@@ -131,7 +131,7 @@ def _count_words(text: str, special_tokens: Sequence[str]) -> Counter[Word]:
 
 
 def _merge_all(word: Word, ranks: Mapping[Pair, int]) -> Word:
-    """Joins the two tokens of the merge learned first, the leftmost of several, until there is none.
+    """Joins the tokens of the merge learned first, the leftmost of several, until there is none.
 
     One place at a time: a merge that no training gave may stand before those that make its parts.
     """
