@@ -43,7 +43,7 @@ def ours(name: str, text: str) -> list[str]:
     return pretokenize(text, pattern=PATTERNS[name])
 
 
-NEIGHBOURS = {name: "Aa中\u03011!' \u3000\n" for name in PATTERNS}
+NEIGHBOURS = dict.fromkeys(PATTERNS, "Aa中\u03011!' \u3000\n")
 # Half a second each: these two differ from cl100k's in what becomes of numbers and white space.
 NEIGHBOURS |= {"llama3": "1 \n", "qwen2": "1 \n"}
 
