@@ -142,8 +142,7 @@ impl BpeEncoder {
     ///
     /// # Errors
     ///
-    /// [`PatternError::Search`] where the regex engine gives up. GPT-2's, cl100k's and o200k's
-    /// patterns need none.
+    /// [`PatternError::Search`] where the regex engine gives up. The known patterns need none.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, PatternError> {
         self.encode_with(text, &self.special)
     }
