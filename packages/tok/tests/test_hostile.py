@@ -1,7 +1,10 @@
 """Texts that were made to go wrong. Parity: tiktoken, by each pattern. Table: what is no text."""
 
 import base64
+import subprocess
+import sys
 from itertools import combinations_with_replacement, product
+from pathlib import Path
 
 import pytest
 import tiktoken
@@ -101,3 +104,9 @@ def test_what_is_no_str_is_a_type_error(small, text):
 def test_one_str_is_no_batch(small):
     with pytest.raises(TypeError, match="put it in a list"):
         small.encode_batch("ab")
+
+
+def test_a_second_of_the_fuzz_target_finds_nothing():
+    target = Path(__file__).parents[1] / "benches" / "fuzz.py"
+    run = [sys.executable, str(target), "--seconds", "1", "--seed", "7"]
+    assert "no finding" in subprocess.run(run, capture_output=True, check=True, text=True).stdout
