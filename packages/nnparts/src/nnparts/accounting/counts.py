@@ -6,7 +6,6 @@ People read it, and `evaluate` turns it into the number, so the two can't disagr
 
 import itertools
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -41,7 +40,9 @@ def sizes(
     """
     seq = config.context_length if context_length is None else context_length
     if batch_size < 1 or seq < 1:
-        raise ValueError(f"at least one token is needed, got {batch_size=} and context_length={seq}")
+        raise ValueError(
+            f"at least one token is needed, got {batch_size=} and context_length={seq}"
+        )
     if seq > config.context_length:
         raise ValueError(
             f"the model has {config.context_length} positions, got sequences of {seq}:"
@@ -134,7 +135,8 @@ def _lines(
     for _, group in itertools.groupby(counts, lambda count: count.name.split(".")[shown]):
         inside = tuple(group)
         # One line as far as all go together: "layers.*", or the whole name of a single weight.
-        shared = os.path.commonprefix([count.name.split(".")[shown:] for count in inside])
+        paths = zip(*(count.name.split(".")[shown:] for count in inside), strict=False)
+        shared = [parts[0] for parts in itertools.takewhile(lambda p: len(set(p)) == 1, paths)]
         formula = inside[0].formula if len(inside) == 1 else ""
         yield depth, ".".join(shared), sum(count.total for count in inside), formula
         if len(inside) > 1:

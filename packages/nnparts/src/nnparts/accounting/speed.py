@@ -42,7 +42,7 @@ def training_time(
     context_length: int | None = None,
     num_devices: int = 1,
 ) -> TrainingTime:
-    """seconds = num_steps training_flops / (num_devices peak_flops mfu).
+    """Seconds = num_steps training_flops / (num_devices peak_flops mfu).
 
     The optimizer is left out, as in the definition of MFU: AdamW's 14 operations a parameter
     are to the 6 a parameter *and token* of the passes as nothing.
