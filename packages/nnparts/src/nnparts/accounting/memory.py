@@ -1,11 +1,13 @@
 """Memory of a training step: parameters, gradients, optimizer state and activations."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict, Unpack
 
 import torch
 
 from nnparts.accounting.activations import activations
+from nnparts.accounting.counts import evaluate, sizes
 from nnparts.accounting.parameters import parameters
 from nnparts.config import TransformerConfig
 from nnparts.kernels import Impl
@@ -29,28 +31,32 @@ class TrainingOptions(TypedDict):
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that a training step with AdamW holds, by what they are for.
+    """Bytes that a training step with AdamW needs at its fullest moment, by what they are for.
+
+    That is when the backward pass begins and the gradients of an earlier part of the batch are
+    there already (gradient accumulation). Without one, they fill up while the activations go, and
+    the peak is lower by the smaller of the two. Not counted: what the allocator loses in between.
 
     Attributes:
         parameters: P numbers of `dtype`.
         gradients: as many.
-        optimizer: AdamW's two moments: 8 P, in fp32 for every dtype that is no wider.
+        optimizer: AdamW's two moments: 8 P, as they are in fp32 for every dtype that is no wider.
         activations: kept for the backward pass.
+        logits_gradients: twice the logits: their gradient comes in two parts, by the sum over the
+            vocabulary and by the target, which are there at once. The largest of what a backward
+            pass needs for a moment, unless the vocabulary is tiny.
     """
 
     parameters: int
     gradients: int
     optimizer: int
     activations: int
+    logits_gradients: int
 
     @property
     def total(self) -> int:
-        """The sum of the four, from which the peak of a step differs either way.
-
-        It is more, as gradients grow while activations go. It is less, as each operation needs its
-        result and its gradient beside what is kept: the largest is that of the logits.
-        """
-        return self.parameters + self.gradients + self.optimizer + self.activations
+        """The sum."""
+        return sum(dataclasses.astuple(self))
 
 
 def memory(
@@ -59,7 +65,10 @@ def memory(
     context_length: int | None = None,
     **options: Unpack[TrainingOptions],
 ) -> Memory:
-    """(2 w + 8) P + activations bytes, with w bytes a parameter: 16 P in fp32, 12 P in bf16.
+    """(2 w + 8) P bytes, w being those of a parameter, and what grows with the batch.
+
+    16 P in fp32, 12 P in bf16. With checkpointed blocks the total is a bound: the logits are gone
+    by the time that a block is recomputed.
 
     Args:
         config: the model.
@@ -73,8 +82,9 @@ def memory(
     width = options.get("dtype", torch.float32).itemsize
     count = parameters(config).total
     kept = activations(config, batch_size, context_length, **options).total
+    logits = evaluate(f"{width} batch seq vocab_size", sizes(config, batch_size, context_length))
     state = max(_ADAMW_STATE_BYTES, 2 * width)
-    return Memory(width * count, width * count, state * count, kept)
+    return Memory(width * count, width * count, state * count, kept, 2 * logits)
 
 
 def bytes_per_sequence(

@@ -1,5 +1,6 @@
 """Each count as a text to read: what `python -m nnparts.accounting` prints."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Unpack
 
@@ -80,24 +81,26 @@ def memory(
     available: int | None = None,
     **options: Unpack[TrainingOptions],
 ) -> str:
-    """The four parts of a step's memory, their sum as an expression, the batch that fits."""
+    """The parts of a step's memory, their sum as an expression, the batch that fits."""
     parts = accounting.memory(config, batch_size, **options)
     each = accounting.bytes_per_sequence(config, **options)
     width = options.get("dtype", torch.float32).itemsize
+    expressions = {
+        "parameters": f"{width} P",
+        "gradients": f"{width} P",
+        "optimizer": f"{parts.optimizer // accounting.parameters(config).total} P",
+    }
     rows = [
-        (f"bytes at {_batch(config, batch_size)}", "", ""),
-        ("parameters", f"{parts.parameters:,}", f"{width} P"),
-        ("gradients", f"{parts.gradients:,}", f"{width} P"),
-        (
-            "optimizer (AdamW)",
-            f"{parts.optimizer:,}",
-            f"{parts.optimizer * width // parts.parameters} P",
-        ),
-        ("activations", f"{parts.activations:,}", ""),
-        ("total", f"{parts.total:,}", ""),
+        (name, f"{size:,}", expressions.get(name, ""))
+        for name, size in (*dataclasses.asdict(parts).items(), ("total", parts.total))
     ]
+    header = ("bytes", _batch(config, batch_size), "")
     fixed = parts.total - batch_size * each
-    lines = [_table(rows), "", f"total = {_gigabytes(fixed)} + {_gigabytes(each)} x batch"]
+    lines = [
+        _table([header, *rows]),
+        "",
+        f"total = {_gigabytes(fixed)} + {_gigabytes(each)} x batch",
+    ]
     if available is not None:
         batch = accounting.largest_batch(config, available, **options)
         lines.append(f"largest batch in {_gigabytes(available)}: {batch:,}")
