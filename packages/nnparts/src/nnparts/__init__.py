@@ -15,10 +15,12 @@ from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
+from nnparts.presets import PRESETS, preset
 from nnparts.rope import RotaryPositionalEmbedding
 from nnparts.rope_scaling import RopeScaling
 
 __all__ = [
+    "PRESETS",
     "Embedding",
     "FeedForward",
     "Impl",
@@ -35,4 +37,5 @@ __all__ = [
     "default_d_ff",
     "functional",
     "masks",
+    "preset",
 ]
