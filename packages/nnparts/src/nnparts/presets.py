@@ -23,6 +23,12 @@ def _gpt2(d_model: int, num_layers: int, num_heads: int) -> dict[str, Any]:
     }
 
 
+def _cs336(d_model: int, num_layers: int, num_heads: int) -> dict[str, Any]:
+    gpt2 = _gpt2(d_model, num_layers, num_heads)
+    sizes = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads")
+    return {name: gpt2[name] for name in sizes} | {"d_ff": 4 * d_model}
+
+
 def _llama(
     d_model: int, num_layers: int, num_heads: int, d_ff: int, **others: Any
 ) -> dict[str, Any]:
@@ -54,6 +60,12 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "gpt2-medium": _gpt2(1024, 24, 16),
     "gpt2-large": _gpt2(1280, 36, 20),
     "gpt2-xl": _gpt2(1600, 48, 25),
+    # The same sizes in the architecture of Stanford CS336, assignment 1, problem
+    # transformer_accounting: RoPE, three matrices of d_ff = 4 d_model, untied.
+    "cs336-small": _cs336(768, 12, 12),
+    "cs336-medium": _cs336(1024, 24, 16),
+    "cs336-large": _cs336(1280, 36, 20),
+    "cs336-xl": _cs336(1600, 48, 25),
     # Liu et al. 2024, MobileLLM (https://arxiv.org/abs/2402.14905): 124.6 M and 345.3 M weights.
     "llama-125m": _llama(576, 30, 9, 1536, num_kv_heads=3, tied_embeddings=True),
     "llama-350m": _llama(960, 32, 15, 2560, num_kv_heads=5, tied_embeddings=True),

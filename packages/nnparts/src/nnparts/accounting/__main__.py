@@ -24,7 +24,7 @@ from nnparts.accounting.memory import TrainingOptions
 from nnparts.accounting.speed import model_flops_utilization, training_time
 from nnparts.config import TransformerConfig
 from nnparts.kernels import Impl
-from nnparts.presets import PRESETS
+from nnparts.presets import PRESETS, preset
 
 _BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 # RoPE's scaling costs nothing, and a structure is no flag.
@@ -92,7 +92,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "config": {"choices": PRESETS, "metavar": "PRESET", "help": "one of %(choices)s"},
     "configs": {"choices": PRESETS, "metavar": "PRESET", "nargs": "+", "required": True},
     "batch": {"type": _whole, "default": 1, "help": "sequences in a step (%(default)s)"},
-    "dtype": {"choices": ("float32", "bfloat16", "float16", "float64"), "default": "float32"},
+    "dtype": {"choices": ("float32", "bfloat16", "float16"), "default": "float32"},
     "impl": {"choices": get_args(Impl), "default": "fast", "help": "see kernels.py (%(default)s)"},
     "checkpoint-blocks": {"action": "store_true", "help": "keep the inputs of blocks alone"},
     "memory": {"type": _bytes, "help": "to fit in; 80GB is 80e9 bytes, 80GiB 80 x 2^30"},
@@ -153,16 +153,16 @@ def _mfu(options: argparse.Namespace) -> str:
     return f"{mfu:.1%} of {options.peak:.3g} FLOP/s"
 
 
-def _config(options: argparse.Namespace, preset: str | None = None) -> TransformerConfig:
+def _config(options: argparse.Namespace, name: str | None = None) -> TransformerConfig:
     """The preset, if there is one, with the fields that were given."""
-    preset = preset or options.config
-    given = {name: value for name, value in vars(options).items() if name in _FIELDS}
-    if preset is not None:
-        return dataclasses.replace(PRESETS[preset], **given)
+    name = name or options.config
+    fields = {field: value for field, value in vars(options).items() if field in _FIELDS}
+    if name is not None:
+        return preset(name, **fields)
     try:
-        return TransformerConfig(**given)
+        return TransformerConfig(**fields)
     except TypeError as error:
-        raise ValueError(f"--config, or every size is needed: {error}") from error
+        raise ValueError(f"give --config or every size: {error}") from error
 
 
 def _training(options: argparse.Namespace) -> TrainingOptions:
