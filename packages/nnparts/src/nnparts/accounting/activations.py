@@ -33,7 +33,8 @@ def activations(
         batch_size: sequences.
         context_length: tokens in each; the config's own if None.
         dtype: of the weights, and so of the residual stream.
-        impl: what the model computes with, see `kernels`; "fast" holds no matrix of scores.
+        impl: what the model computes with, see `kernels`. "fast" holds no matrix of scores, as
+            long as torch has a kernel for the case: on a CPU it has none for dropout.
         checkpoint_blocks: only the input of each block is kept, and for one block at a time what
             it keeps while its own backward pass runs: "recomputed".
 
@@ -55,6 +56,8 @@ def activations(
 
 def _model(config: TransformerConfig, impl: Impl, checkpoint_blocks: bool) -> _Kept:
     yield "token_ids", "8 batch seq"
+    if config.positions == "learned":
+        yield "positions", "8 seq"
     if config.dropout:
         yield "dropout.is_kept", "1 batch seq d_model"
     if checkpoint_blocks:
@@ -101,8 +104,10 @@ def _attention(config: TransformerConfig, impl: Impl) -> _Kept:
         yield "attn.query", "width batch num_heads seq head_dim"
         yield "attn.key", "width batch num_kv_heads seq head_dim"
         yield "attn.value", "width batch num_kv_heads seq head_dim"
-        # Head by head, as the CPU's kernel leaves them; a GPU's interleaves the heads itself.
-        yield "attn.output", "width batch num_heads seq head_dim"
+        if config.positions == "rope":
+            # The kernel lays its output out like the queries. RoPE leaves these head after head,
+            # so that the heads are put beside each other in a copy; a GPU's kernel needs none.
+            yield "attn.output", "width batch num_heads seq head_dim"
         yield "attn.log_sum_exp", "wide batch num_heads seq"
     yield "attn.heads", "width batch seq num_heads head_dim"
 

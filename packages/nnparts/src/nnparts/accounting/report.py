@@ -138,7 +138,7 @@ def _gigabytes(size: int) -> str:
     return f"{size / 1e9:,.2f} GB"
 
 
-def _power(number: float) -> str:
+def _power(number: int | float) -> str:
     return f"{number:.3g}"
 
 
