@@ -9,7 +9,8 @@ from nnparts.attention import MultiheadSelfAttention
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
 from nnparts.embedding import Embedding
-from nnparts.feed_forward import SwiGLU, default_d_ff
+from nnparts.feed_forward import FeedForward, SwiGLU, default_d_ff
+from nnparts.kernels import Impl
 from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.model import TransformerLM
@@ -19,6 +20,8 @@ from nnparts.rope_scaling import RopeScaling
 
 __all__ = [
     "Embedding",
+    "FeedForward",
+    "Impl",
     "KVCache",
     "Linear",
     "MultiheadSelfAttention",
