@@ -15,6 +15,7 @@ from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
+from nnparts.packed_linear import packed_linears
 from nnparts.rope import RotaryPositionalEmbedding
 from nnparts.rope_scaling import RopeScaling
 
@@ -34,4 +35,5 @@ __all__ = [
     "TransformerLM",
     "default_d_ff",
     "functional",
+    "packed_linears",
 ]

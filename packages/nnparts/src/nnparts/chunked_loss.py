@@ -9,9 +9,9 @@ from torch.autograd.function import once_differentiable
 
 from nnparts.checks import require_ids_below
 
-_CHUNK = 1024
-"""Rows at a time. Of 10,000 classes these are 41 MB of logits; a product of 512 rows and fewer runs
-slower, one of more rows no faster."""
+_CHUNK = 512
+"""Rows at a time: with 10,000 classes 20 MB of logits, half a processor's last cache. 256 to 2,048
+rows are within noise of one another (2,048 rows at d_model 512), 128 lose a tenth."""
 
 
 def chunked_cross_entropy(
