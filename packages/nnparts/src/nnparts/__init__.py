@@ -4,7 +4,7 @@ One part a file: open `rope.py` for RoPE, `functional.py` for the operations. `T
 them together as `TransformerConfig` says; `KVCache` makes it quick to sample from.
 """
 
-from nnparts import functional
+from nnparts import functional, masks
 from nnparts.attention import MultiheadSelfAttention
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
@@ -16,10 +16,12 @@ from nnparts.linear import Linear
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
 from nnparts.packed_linear import packed_linears
+from nnparts.presets import PRESETS, preset
 from nnparts.rope import RotaryPositionalEmbedding
 from nnparts.rope_scaling import RopeScaling
 
 __all__ = [
+    "PRESETS",
     "Embedding",
     "FeedForward",
     "Impl",
@@ -35,5 +37,7 @@ __all__ = [
     "TransformerLM",
     "default_d_ff",
     "functional",
+    "masks",
     "packed_linears",
+    "preset",
 ]
