@@ -15,6 +15,7 @@ from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
+from nnparts.packed_linear import packed_linears
 from nnparts.presets import PRESETS, preset
 from nnparts.rope import RotaryPositionalEmbedding
 from nnparts.rope_scaling import RopeScaling
@@ -37,5 +38,6 @@ __all__ = [
     "default_d_ff",
     "functional",
     "masks",
+    "packed_linears",
     "preset",
 ]

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nnparts.checks import require_ids_below
+from nnparts.chunked_loss import chunked_cross_entropy as chunked_cross_entropy
 from nnparts.masks import causal_mask
 
 

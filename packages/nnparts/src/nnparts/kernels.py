@@ -88,6 +88,20 @@ def grouped_query_attention(
     )
 
 
+def rms_norm(
+    x: Float[Tensor, "... d_model"], weight: Float[Tensor, " d_model"], eps: float
+) -> Float[Tensor, "... d_model"]:
+    """`functional.rms_norm` by torch's own: one call instead of six, 3 % of a step in fp32."""
+    return torch_functional.rms_norm(x, weight.shape, weight.to(x.dtype), eps)
+
+
+def swiglu(
+    gate: Float[Tensor, "... d_ff"], value: Float[Tensor, "... d_ff"]
+) -> Float[Tensor, "... d_ff"]:
+    """`functional.swiglu` by torch's SiLU: its backward is one pass over the tensor, not four."""
+    return torch_functional.silu(gate) * value
+
+
 REFERENCE = Kernels(
     grouped_query_attention=functional.grouped_query_attention,
     rms_norm=functional.rms_norm,
@@ -95,7 +109,7 @@ REFERENCE = Kernels(
 )
 FAST = Kernels(
     grouped_query_attention=grouped_query_attention,
-    rms_norm=functional.rms_norm,
-    swiglu=functional.swiglu,
+    rms_norm=rms_norm,
+    swiglu=swiglu,
 )
 _KERNELS: dict[Impl, Kernels] = {"fast": FAST, "reference": REFERENCE}
