@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 IMPLS = ["reference", "fast"]
 SMALL = {"d_model": 48, "d_ff": 128, "num_heads": 3, "vocab_size": 500, "context_length": 64}
-few = settings(max_examples=10, deadline=None)
+few = settings(max_examples=6, deadline=None)
 
 
 @st.composite
@@ -63,7 +63,7 @@ def test_the_parameters_are_those_of_the_model(config):
     assert {count.name: count.total for count in accounting.parameters(config)} == theirs
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", ["ts17m", "gpt2-small", "llama-1b", "cs336-small"])
 def test_the_parameters_of_a_preset_are_those_of_the_model(name):
     model = TransformerLM(PRESETS[name], device="meta")
     ours = accounting.parameters(PRESETS[name]).total
@@ -186,11 +186,17 @@ class StorageWatch(TorchDispatchMode):
         return {tensor.untyped_storage() for tensor in tensors}
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("impl", IMPLS)
-@pytest.mark.parametrize("name", ["ts17m", "gpt2-small"])
+@pytest.mark.parametrize(
+    ("name", "impl", "dtype"),
+    [
+        ("ts17m", "reference", torch.float32),
+        ("ts17m", "fast", torch.bfloat16),
+        ("gpt2-small", "fast", torch.float32),
+        ("gpt2-small", "reference", torch.bfloat16),
+    ],
+)
 def test_the_peak_of_a_step_is_the_memory(name, impl, dtype):
-    config = preset(name, **SMALL)
+    config = preset(name, num_layers=2, **SMALL)
     model = TransformerLM(config, impl=impl, dtype=dtype)
     loss_of(model, 4, 64).backward()  # the gradients of an earlier part of the batch
     with StorageWatch() as watch:

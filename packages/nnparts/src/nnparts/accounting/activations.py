@@ -26,7 +26,8 @@ def activations(
 
     The loss is `functional.cross_entropy(model(token_ids), targets)`. A tensor is named after the
     module that asks for it and what it is there; what several ask for is listed once. Parameters
-    and RoPE's tables are asked for, too, but lie there anyway.
+    and RoPE's tables are asked for, too, but lie there anyway. `chunked_cross_entropy` holds no
+    logits: take away "loss", and add the gradients of hidden states and head that it keeps instead.
 
     Args:
         config: the model.
@@ -34,7 +35,8 @@ def activations(
         context_length: tokens in each; the config's own if None.
         dtype: of the weights, and so of the residual stream.
         impl: what the model computes with, see `kernels`. "fast" holds no matrix of scores, as
-            long as torch has a kernel for the case: on a CPU it has none for dropout.
+            long as torch has a kernel for the case: on a CPU it has none for dropout. On a GPU
+            the norms keep no "normalized" besides.
         checkpoint_blocks: only the input of each block is kept, and for one block at a time what
             it keeps while its own backward pass runs: "recomputed".
 
@@ -79,7 +81,7 @@ def _block(config: TransformerConfig, impl: Impl) -> _Kept:
     yield from _attention(config, impl)
     if config.norm != "none":
         yield from _norm("ln2")
-    yield from _feed_forward(config)
+    yield from _feed_forward(config, impl)
     if config.dropout:
         yield "attn.dropout.is_kept", "1 batch seq d_model"
         yield "ffn.dropout.is_kept", "1 batch seq d_model"
@@ -125,11 +127,12 @@ def _reference_attention(config: TransformerConfig) -> _Kept:
         yield "attn.probs_kept", "1 batch num_heads seq seq"
 
 
-def _feed_forward(config: TransformerConfig) -> _Kept:
+def _feed_forward(config: TransformerConfig, impl: Impl) -> _Kept:
     """The input of each matrix, and what the activation between them asks for."""
     yield "ffn.input", "width batch seq d_model"
     inner = {
-        "swiglu": ("gate", "sigmoid", "silu", "value"),
+        # A fused SiLU finds its sigmoid again from its input.
+        "swiglu": ("gate", *(["sigmoid"] if impl == "reference" else []), "silu", "value"),
         "silu": ("inner", "sigmoid"),
         "gelu": ("inner", "inner_over_root_2", "one_plus_erf"),
         "relu2": ("relu",),
