@@ -299,7 +299,7 @@ def test_a_tree_adds_up_module_by_module():
         ("shares --configs gpt2-small gpt2-xl", "gpt2-xl"),
         ("activations --config ts17m --impl reference", "num_layers"),
         ("memory --config cs336-xl --memory 80GB", "largest batch in 80.00 GB: 4"),
-        ("memory --config cs336-xl --memory 80GiB", "largest batch in 85.90 GB: 4"),
+        ("memory --config cs336-xl --memory 80GiB", "largest batch in 85.90 GB: 5"),
         ("time --config cs336-xl --batch 1024 --steps 400e3 --peak 19.5e12", "6,583.6 days"),
         ("mfu --config ts17m --tokens-per-second 1e4 --peak 1e13", "11.2%"),
         (

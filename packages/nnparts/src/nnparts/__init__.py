@@ -35,6 +35,7 @@ __all__ = [
     "TransformerBlock",
     "TransformerConfig",
     "TransformerLM",
+    "accounting",
     "default_d_ff",
     "functional",
     "masks",
