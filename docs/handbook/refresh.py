@@ -32,6 +32,7 @@ def _output(command: str) -> str:
         SystemExit: the command failed; its error is on stderr.
     """
     module, *arguments = shlex.split(command)
+    sys.modules.pop(f"{module}.__main__", None)  # runpy warns of one that a test has imported
     printed = io.StringIO()
     with mock.patch.object(sys, "argv", [module, *arguments]), contextlib.redirect_stdout(printed):
         runpy.run_module(module, run_name="__main__")

@@ -4,7 +4,7 @@ One part a file: open `rope.py` for RoPE, `functional.py` for the operations. `T
 them together as `TransformerConfig` says; `KVCache` makes it quick to sample from.
 """
 
-from nnparts import functional, masks
+from nnparts import accounting, functional, masks
 from nnparts.attention import MultiheadSelfAttention
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
