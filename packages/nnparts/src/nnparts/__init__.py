@@ -4,21 +4,27 @@ One part a file: open `rope.py` for RoPE, `functional.py` for the operations. `T
 them together as `TransformerConfig` says; `KVCache` makes it quick to sample from.
 """
 
-from nnparts import functional
+from nnparts import accounting, functional, masks
 from nnparts.attention import MultiheadSelfAttention
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
 from nnparts.embedding import Embedding
-from nnparts.feed_forward import SwiGLU, default_d_ff
+from nnparts.feed_forward import FeedForward, SwiGLU, default_d_ff
+from nnparts.kernels import Impl
 from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
+from nnparts.packed_linear import packed_linears
+from nnparts.presets import PRESETS, preset
 from nnparts.rope import RotaryPositionalEmbedding
 from nnparts.rope_scaling import RopeScaling
 
 __all__ = [
+    "PRESETS",
     "Embedding",
+    "FeedForward",
+    "Impl",
     "KVCache",
     "Linear",
     "MultiheadSelfAttention",
@@ -29,6 +35,10 @@ __all__ = [
     "TransformerBlock",
     "TransformerConfig",
     "TransformerLM",
+    "accounting",
     "default_d_ff",
     "functional",
+    "masks",
+    "packed_linears",
+    "preset",
 ]

@@ -1,0 +1,113 @@
+"""Memory of a training step: parameters, gradients, optimizer state and activations."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict, Unpack
+
+import torch
+
+from nnparts.accounting.activations import activations
+from nnparts.accounting.counts import evaluate, sizes
+from nnparts.accounting.parameters import parameters
+from nnparts.config import TransformerConfig
+from nnparts.kernels import Impl
+
+_ADAMW_STATE_BYTES = 8  # exp_avg and exp_avg_sq, in fp32 also for bf16 weights
+
+
+class TrainingOptions(TypedDict):
+    """How a model is trained, as far as its memory depends on it.
+
+    Attributes:
+        dtype: of parameters, gradients and residual stream; fp32 if not given.
+        impl: "fast" if not given.
+        checkpoint_blocks: False if not given.
+    """
+
+    dtype: NotRequired[torch.dtype]
+    impl: NotRequired[Impl]
+    checkpoint_blocks: NotRequired[bool]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a training step with AdamW needs at its fullest moment, by what they are for.
+
+    That is when the backward pass begins and the gradients of an earlier part of the batch are
+    there already (gradient accumulation). Without one, they fill up while the activations go, and
+    the peak is lower by the smaller of the two. Not counted: what the allocator loses in between.
+
+    Attributes:
+        parameters: P numbers of `dtype`.
+        gradients: as many.
+        optimizer: AdamW's two moments: 8 P, as they are in fp32 for every dtype that is no wider.
+        activations: kept for the backward pass.
+        logits_gradients: twice the logits: their gradient comes in two parts, by the sum over the
+            vocabulary and by the target, which are there at once. The largest of what a backward
+            pass needs for a moment, unless the vocabulary is tiny.
+    """
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits_gradients: int
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return sum(dataclasses.astuple(self))
+
+
+def memory(
+    config: TransformerConfig,
+    batch_size: int = 1,
+    context_length: int | None = None,
+    **options: Unpack[TrainingOptions],
+) -> Memory:
+    """(2 w + 8) P bytes, w being those of a parameter, and what grows with the batch.
+
+    16 P in fp32, 12 P in bf16. With checkpointed blocks the total is a bound: the logits are gone
+    by the time that a block is recomputed.
+
+    Args:
+        config: the model.
+        batch_size: sequences that go through the model at once.
+        context_length: tokens in each; the config's own if None.
+        **options: `TrainingOptions`.
+
+    Raises:
+        ValueError: as in `counts.sizes`.
+    """
+    width = options.get("dtype", torch.float32).itemsize
+    count = parameters(config).total
+    kept = activations(config, batch_size, context_length, **options).total
+    logits = evaluate(f"{width} batch seq vocab_size", sizes(config, batch_size, context_length))
+    state = max(_ADAMW_STATE_BYTES, 2 * width)
+    return Memory(width * count, width * count, state * count, kept, 2 * logits)
+
+
+def bytes_per_sequence(
+    config: TransformerConfig,
+    context_length: int | None = None,
+    **options: Unpack[TrainingOptions],
+) -> int:
+    """The bytes that each further sequence of a batch adds to `memory`.
+
+    Memory is a + b batch_size, and this is b: a mask is the same for every sequence, all other
+    activations grow with the batch, and nothing else does.
+    """
+    one, two = (memory(config, size, context_length, **options).total for size in (1, 2))
+    return two - one
+
+
+def largest_batch(
+    config: TransformerConfig,
+    available: int,
+    context_length: int | None = None,
+    **options: Unpack[TrainingOptions],
+) -> int:
+    """The most sequences whose `memory` fits in `available` bytes; 0 if not even one does."""
+    each = bytes_per_sequence(config, context_length, **options)
+    fixed = memory(config, 1, context_length, **options).total - each
+    return max(0, (available - fixed) // each)
