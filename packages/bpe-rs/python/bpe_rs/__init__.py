@@ -14,8 +14,8 @@ from bpe_rs._core import (
     parse_json,
     pretokenize,
     train_bpe,
-    unspell,
     unspell_merges,
+    unspell_vocab,
 )
 from bpe_rs._vocabulary import Vocabulary
 
@@ -31,6 +31,6 @@ __all__ = [
     "parse_json",
     "pretokenize",
     "train_bpe",
-    "unspell",
     "unspell_merges",
+    "unspell_vocab",
 ]

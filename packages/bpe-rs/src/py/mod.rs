@@ -31,7 +31,7 @@ mod _core {
     #[pymodule_export]
     use super::pretokenize::pretokenize;
     #[pymodule_export]
-    use super::spelling::{unspell, unspell_merges};
+    use super::spelling::{unspell_merges, unspell_vocab};
     #[pymodule_export]
     use super::train::train_bpe;
 
