@@ -17,8 +17,8 @@ from bpe_rs._core import (
     last_merges,
     pretokenize,
     train_bpe,
-    unspell,
     unspell_merges,
+    unspell_vocab,
 )
 from bpe_rs._vocabulary import Vocabulary
 
@@ -37,6 +37,6 @@ __all__ = [
     "last_merges",
     "pretokenize",
     "train_bpe",
-    "unspell",
     "unspell_merges",
+    "unspell_vocab",
 ]

@@ -23,8 +23,8 @@ __all__ = [
     "last_merges",
     "pretokenize",
     "train_bpe",
-    "unspell",
     "unspell_merges",
+    "unspell_vocab",
 ]
 
 GPT2_PATTERN: Final[str]
@@ -462,20 +462,26 @@ def last_merges(tokens: Sequence[bytes]) -> list[tuple[bytes, bytes] | None]:
         ValueError: A single byte is missing, or a token stands twice.
     """
 
-def unspell(spellings: list[str]) -> list[bytes]:
-    """Tokens written in GPT-2's byte alphabet, one printable character a byte, to their bytes.
+def unspell_vocab(
+    spellings: dict[str, Any], special_tokens: Iterable[str] | None = None
+) -> dict[int, bytes]:
+    """Tokens by id, of ids by tokens written in GPT-2's byte alphabet, one character a byte.
+
+    Args:
+        spellings: The ids; two spellings may share one if they mean the same bytes.
+        special_tokens: Those of the spellings that are written as they are.
 
     Raises:
-        ValueError: A character stands for no byte.
+        ValueError: A character stands for no byte, an id is none or is used twice.
     """
 
 def unspell_merges(
-    merges: list[Any], *, name: str = "merge", first: int = 0
+    merges: list[Any] | str, *, name: str = "merge", first: int = 0
 ) -> list[tuple[bytes, bytes]]:
     """Merges written in that alphabet, as "Ġt he" or ["Ġt", "he"]; an empty string is skipped.
 
     Args:
-        merges: The merges, in either way.
+        merges: The merges, in either way; or a text of them, one "Ġt he" a line.
         name: What errors call one.
         first: The number they give to the first.
 

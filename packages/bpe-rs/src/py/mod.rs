@@ -34,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use super::special::PySpecialTokens;
     #[pymodule_export]
-    use super::spelling::{unspell, unspell_merges};
+    use super::spelling::{unspell_merges, unspell_vocab};
     #[pymodule_export]
     use super::train::train_bpe;
 

@@ -9,11 +9,11 @@ Radford et al. 2019 (the `bytes_to_unicode` of GPT-2's released encoder); Huggin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from itertools import count
 from typing import cast
 
-from bpe_rs import unspell
+from bpe_rs import unspell_vocab
 
 from tok.vocabulary import Vocabulary
 
@@ -65,26 +65,7 @@ def unspell_tokens(spellings: object, special_tokens: Collection[str]) -> dict[i
     """
     if not isinstance(spellings, dict):
         raise ValueError(f"the vocabulary must be an object of ids by token, got {spellings!r:.80}")
-    ids = cast(dict[str, object], spellings)
-    special = [spelling for spelling in special_tokens if spelling in ids]
-    spelled = [spelling for spelling in ids if spelling not in special] if special else list(ids)
-    read = [*unspell(spelled), *(spelling.encode() for spelling in special)]
-    return _by_id([*spelled, *special], read, ids)
-
-
-def _by_id(spellings: list[str], read: list[bytes], ids: Mapping[str, object]) -> dict[int, bytes]:
-    """The tokens, as `read`, by their ids; two spellings may share one if their bytes are equal."""
-    for spelling, token_id in ids.items():
-        # Looked at here as well: a call for each of 50,000 ids would take 6 ms.
-        if type(token_id) is not int or not 0 <= token_id <= MAX_TOKEN_ID:
-            check_token_id(token_id, spelling)
-    by_spelling = cast(Mapping[str, int], ids)
-    tokens = dict(zip(map(by_spelling.__getitem__, spellings), read, strict=True))
-    if len(tokens) < len(read):
-        for spelling, token in zip(spellings, read, strict=True):
-            if tokens[token_id := by_spelling[spelling]] != token:
-                raise ValueError(f"token id {token_id} is used twice, once by {spelling!r}")
-    return tokens
+    return unspell_vocab(cast(dict[str, object], spellings), special_tokens)
 
 
 def check_token_id(token_id: object, spelling: str) -> int:

@@ -25,9 +25,10 @@ def read_vocab(path: Path, special_tokens: Collection[str]) -> dict[int, bytes]:
 def read_merges(path: Path) -> list[tuple[bytes, bytes]]:
     """Reads `merges.txt`: two spelled tokens a line, a space between; a `#version` line first."""
     with naming(path):
-        lines = read_text(path).replace("\r\n", "\n").split("\n")
-        start = 1 if lines[0].startswith("#version") else 0
-        return unspell_merges(lines[start:], name="line", first=start + 1)
+        text = read_text(path)
+        if not text.startswith("#version"):
+            return unspell_merges(text, name="line", first=1)
+        return unspell_merges(text.partition("\n")[2], name="line", first=2)
 
 
 def write_files(vocab_path: Path, merges_path: Path, vocabulary: Vocabulary) -> None:

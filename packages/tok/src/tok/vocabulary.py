@@ -61,7 +61,7 @@ class Vocabulary:
             )
         return cls(
             tokens={**tokens, **{ids[token]: token for token in appended}},
-            merges=[cast(Merge, tuple(merge)) for merge in merges],
+            merges=cast(list[Merge], list(map(tuple, merges))),
             special_tokens=special_ids,
             pattern=canonical(pattern),
         )
