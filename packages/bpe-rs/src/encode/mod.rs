@@ -7,8 +7,13 @@
 //! | a new pretoken to ids; a long one in windows | `word.rs`, `long.rs` |
 //! | many texts, or a large one, on several threads | `parallel.rs` |
 //! | a text in parts | `stream.rs` |
+//! | files, on several threads, their ids in order | `files.rs`, `in_order.rs` |
 
 mod cache;
+mod files;
+#[cfg(test)]
+mod files_tests;
+mod in_order;
 mod long;
 mod merges;
 mod pairs;
@@ -31,6 +36,7 @@ use crate::special::{Segment, SpecialTokens};
 use crate::table::advise_huge_pages;
 
 pub(crate) use cache::TokenCache;
+pub use files::{EncodedBlock, FilesEncoder, TokenIds};
 use merges::{Merges, ids_by_bytes};
 pub use stream::EncodeStream;
 

@@ -8,6 +8,7 @@ mod counts;
 mod decode;
 mod encode;
 mod errors;
+mod files;
 mod json;
 mod list;
 mod pretokenize;
@@ -26,6 +27,8 @@ mod _core {
     use super::decode::PyBpeDecoder;
     #[pymodule_export]
     use super::encode::{PyBpeEncoder, PyEncodeStream};
+    #[pymodule_export]
+    use super::files::PyEncodedBlock;
     #[pymodule_export]
     use super::json::parse_json;
     #[pymodule_export]
