@@ -26,7 +26,13 @@ ITERABLE = """
 with open(sys.argv[2], newline="") as lines:
     count = sum(1 for _ in tokenizer.encode_iterable(lines))
 """
-FILE = "count = tokenizer.encode_file(sys.argv[2], sys.argv[3]).token_count"
+FILE = """
+from bpe_rs import BpeEncoder
+encoder = BpeEncoder(tokenizer.vocab, tokenizer.merges, cache_bytes=2**20)
+counts = []
+encoder.encode_files(sys.argv[2], lambda block: counts.append(len(block.token_ids)))
+count = sum(counts)
+"""
 
 
 @pytest.fixture(scope="module")

@@ -245,7 +245,7 @@ impl PyBpeEncoder {
             input_path, take, special_tokens=None, *, row_separator=None, file_separator=None,
             text_field=Text("text"), max_expanded_bytes=None, num_threads=None, first_block=None
         ),
-        text_signature = "(input_path, take, special_tokens=None, *, row_separator=None, \
+        text_signature = "($self, input_path, take, special_tokens=None, *, row_separator=None, \
             file_separator=None, text_field='text', max_expanded_bytes=None, num_threads=None, \
             first_block=0)"
     )]

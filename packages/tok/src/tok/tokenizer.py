@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from tok import gpt2_files, huggingface, tiktoken_files
 from tok.decoding import Decoding
 from tok.dropout import Dropout
+from tok.encode_files import encode_file
 from tok.offsets import Unit, token_spans
+from tok.shards import encode_files
 from tok.special import Choices, Special, find_any, joined_spans, made_by_merging
 from tok.surrogates import Errors, replace_surrogates
 from tok.text_file import StrPath, naming
-from tok.token_file import encode_file
 from tok.vocabulary import Vocabulary, check_special_tokens
 
 
@@ -377,7 +378,25 @@ class Tokenizer(Decoding):
             yield from stream.feed(part).tolist()
         yield from stream.finish().tolist()
 
+    def encode_iterable_to_numpy(self, iterable: Iterable[str]) -> NDArray[np.uint16 | np.uint32]:
+        """The same ids in one array `(tokens,)` of `dtype`.
+
+        Parts are let go as they come: memory is that of the array and an eighth more at most. For
+        more ids than memory holds there is `encode_file`.
+        """
+        stream, ids = self.stream(), bytearray()
+        for part in iterable:
+            ids += stream.feed(part).astype(self.dtype, copy=False).data
+        ids += stream.finish().astype(self.dtype, copy=False).data
+        return np.frombuffer(ids, self.dtype)
+
     encode_file = encode_file
+    encode_files = encode_files
+
+    @property
+    def encoder(self) -> BpeEncoder:
+        """What encodes, for those who want its arrays: `encoder.encode_files(paths, take)`."""
+        return self._encoder
 
     def _encode_pieces(
         self, pieces: Iterable[str], never: Mapping[int, str] = MappingProxyType({})
