@@ -43,6 +43,11 @@ pub(super) fn check_all(paths: &[PathBuf]) -> Result<Vec<InputFile>, TrainError>
         .collect()
 }
 
+/// Ends of names that are never text's. What others are not, their bytes will say.
+const NOT_READ: [&str; 11] = [
+    "7z", "br", "bz2", "lz4", "lzma", "rar", "snappy", "tar", "tgz", "xz", "zip",
+];
+
 impl InputFile {
     fn check(path: &Path, number: usize) -> Result<Self, TrainError> {
         let (name, compression) = match ending(path).as_str() {
@@ -50,12 +55,16 @@ impl InputFile {
             "zst" => (path.with_extension(""), Some(Compression::Zstd)),
             _ => (path.to_owned(), None),
         };
+        let (path, ending) = (path.to_owned(), ending(&name));
+        if NOT_READ.contains(&ending.as_str()) {
+            return Err(TrainError::UnknownFormat { path, ending });
+        }
         Ok(Self {
-            path: path.to_owned(),
+            size: checked_size(&path).map_err(|source| io_error(&path, source))?,
+            path,
             number,
             compression,
-            is_jsonl: matches!(ending(&name).as_str(), "jsonl" | "ndjson"),
-            size: checked_size(path).map_err(|source| io_error(path, source))?,
+            is_jsonl: matches!(ending.as_str(), "jsonl" | "ndjson"),
         })
     }
 
