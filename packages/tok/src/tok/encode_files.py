@@ -124,8 +124,7 @@ class Job:
         extra: Mapping[str, Any] | None,
     ) -> Self:
         """Refuses what could not come to a good end: a mistake shall not cost the whole run."""
-        several = isinstance(input_path, Sequence) and not isinstance(input_path, str)
-        inputs = tuple(map(Path, input_path if several else [input_path]))  # pyright: ignore
+        inputs = _input_paths(input_path)
         json.dumps(extra, allow_nan=False)
         _check_separator(tokenizer, document_separator, inputs)
         allowed = None if allowed_special == "all" else tuple(sorted(set(allowed_special)))
@@ -187,6 +186,12 @@ class Job:
             extra=self.extra,
             shard=shard,
         )
+
+
+def _input_paths(input_path: StrPath | Sequence[StrPath]) -> tuple[Path, ...]:
+    if isinstance(input_path, Sequence) and not isinstance(input_path, str):
+        return tuple(map(Path, input_path))
+    return (Path(input_path),)
 
 
 def npy_path(output_path: StrPath) -> Path:

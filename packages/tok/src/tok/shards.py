@@ -222,7 +222,7 @@ _WAYS_OUT = "give overwrite=True to make all shards anew, or choose another outp
 
 def _check_same(path: Path, info: TokenFileInfo, job: Job, run: Mapping[str, Any]) -> None:
     """Raises ValueError unless the shard is one of this run's."""
-    made = {"tokenizer_hash": info.tokenizer_hash, "extra": info.extra} | (info.shard or {})
+    made = {"tokenizer_hash": info.tokenizer_hash, "extra": info.extra} | dict(info.shard or {})
     wanted = {"tokenizer_hash": job.tokenizer.fingerprint, "extra": job.extra} | dict(run)
     for key, value in wanted.items():
         if made.get(key) != value:
