@@ -1,12 +1,8 @@
 //! Texts to the counts of their pretokens, on all threads.
 
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::count::{CutBy, PretokenCounts, PretokenTable, Spill};
 use crate::error::{SpecialTokenError, TrainError};
@@ -15,10 +11,9 @@ use crate::input::Text;
 use crate::input::{FileOptions, Input, TextCuts, batches_of};
 use crate::pattern::Pattern;
 use crate::special::{Segment, SpecialTokens};
+use crate::threads::{thread_pool, threads};
 use crate::watch::{Stage, Watch};
 
-/// More threads than this never help, and starting many thousands takes a machine down.
-const MAX_THREADS: usize = 256;
 /// Any character fits, so that a long pretoken can be cut.
 const MIN_PRETOKEN_BYTES: usize = 4;
 
@@ -151,7 +146,7 @@ impl Counter {
             is_cut: &is_cut,
             special: &self.special,
         };
-        let threads = self.threads();
+        let threads = threads(self.num_threads);
         let input = Input::files(paths, self.files.clone(), cuts, threads, &self.watch)?;
         self.count(&input)
     }
@@ -178,19 +173,9 @@ impl Counter {
         self.count(&Input::texts(batches, &self.watch))
     }
 
-    fn threads(&self) -> usize {
-        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let wanted = if self.num_threads == 0 {
-            cores()
-        } else {
-            self.num_threads
-        };
-        wanted.min(MAX_THREADS)
-    }
-
     fn count(&self, input: &Input<'_>) -> Result<PretokenCounts, TrainError> {
         self.watch.begin(Stage::Count, input.total_bytes());
-        let num_threads = input.useful_threads(self.threads());
+        let num_threads = input.useful_threads(threads(self.num_threads));
         let cut_by = CutBy::new(self.pattern.as_str(), self.special.tokens());
         let directory = self.spill_directory.as_deref();
         let spill = Spill::new(cut_by, self.max_memory_bytes, num_threads, directory);
@@ -266,12 +251,4 @@ impl Counter {
         }
         pieces
     }
-}
-
-fn thread_pool(num_threads: usize) -> Result<ThreadPool, TrainError> {
-    let pool = ThreadPoolBuilder::new().num_threads(num_threads).build();
-    pool.map_err(|source| TrainError::Threads {
-        num_threads,
-        source,
-    })
 }

@@ -31,7 +31,7 @@
 //! | a segment to pretokens | as defined: `pretokenize.rs`; fast: `pattern.rs`, `scan/` |
 //! | pretokens to counts, on all threads; counts to files | `counter.rs`, `count/` |
 //! | counts to merges, merges to a vocabulary | `merge/`, `train.rs` |
-//! | a text to ids, whole or in parts | `encode/` |
+//! | a text to ids, whole or in parts; files to ids | `encode/` |
 //! | ids to a text | `decode.rs` |
 //!
 //! With the feature `python`, `py/` makes the extension module `bpe_rs._core` of it.
@@ -54,6 +54,7 @@ mod special;
 #[cfg(any(feature = "python", test))]
 mod spelling;
 mod table;
+mod threads;
 mod train;
 mod unicode_tables;
 mod watch;
@@ -63,7 +64,10 @@ pub use count::count_distinct;
 pub use count::{Entries, PretokenCounts};
 pub use counter::Counter;
 pub use decode::BpeDecoder;
-pub use encode::{BpeEncoder, Dropout, EncodeStream, SpecialIds, last_merges};
+pub use encode::{
+    BpeEncoder, Dropout, EncodeStream, EncodedBlock, FilesEncoder, SpecialIds, TokenIds,
+    last_merges,
+};
 pub use error::{
     DecodeError, DropoutError, EncoderError, PatternError, SpecialTokenError, TrainError,
 };

@@ -29,7 +29,7 @@ class Engine:
     flat: Callable[[Any, list[str], int], Any]
     ids: Callable[[Any, str], Any]
     decode: Callable[[Any, Any], Any]
-    files: Callable[[Any, str, str], Any] | None = None
+    files: Callable[[Any, str, str, int], Any] | None = None
 
 
 def load_ours(module: Any, folder: Path) -> Any:
@@ -58,7 +58,7 @@ def flat_gigatoken(tokenizer: Any, texts: list[str], threads: int) -> Any:
     return tokenizer.encode_batch(texts, parallel=True)
 
 
-def files_gigatoken(tokenizer: Any, path: str, output: str) -> None:
+def files_gigatoken(tokenizer: Any, path: str, output: str, threads: int) -> None:
     """All ids in memory, which `numpy.save` then writes."""
     np.save(output, array(tokenizer.encode_files(path)).astype(np.uint16))
 
@@ -119,7 +119,9 @@ ENGINES = {
         flat_ours,
         lambda tokenizer, text: tokenizer.encode(text),
         lambda tokenizer, ids: tokenizer.decode(ids),
-        lambda tokenizer, path, output: tokenizer.encode_file(path, output),
+        lambda tokenizer, path, output, threads: tokenizer.encode_file(
+            path, output, num_threads=threads
+        ),
     ),
     "gigatoken": Engine(
         "gigatoken",

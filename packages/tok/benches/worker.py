@@ -26,7 +26,7 @@ def main(module_name: str, job_text: str) -> None:
     tokenizer = engine.load(module, Path(job.vocabulary))
     load_s = time.perf_counter() - start
     # Texts of other works would count into the peak of memory.
-    text = "" if job.work in ("file", "load") and not job.prove else work.text(data)
+    text = "" if job.work in ("file", "load") else work.text(data)
     if job.prove:
         print(json.dumps({"digest": digest(engine, tokenizer, job, text)}))
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from engines import END, Engine, array
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benches"))
@@ -104,7 +105,7 @@ def decode(engine: Engine, tokenizer: Any, job: Job, text: str) -> Figures:
 def file(engine: Engine, tokenizer: Any, job: Job, text: str) -> Figures:
     """MB/s from a text file to ids on disk, and the most memory that the process had."""
     assert engine.files is not None
-    elapsed = seconds(lambda: engine.files(tokenizer, job.file, job.output))
+    elapsed = seconds(lambda: engine.files(tokenizer, job.file, job.output, job.threads))
     megabytes = Path(job.file).stat().st_size / 1e6
     return {"MB/s": megabytes / elapsed, "peak RSS, MB": peak_rss_bytes() / 1e6}
 
@@ -146,8 +147,21 @@ WORKS = {
 }
 
 
+def file_digest(engine: Engine, tokenizer: Any, job: Job) -> str:
+    """The hash and number of the ids that stand in the file written; not all in memory at once."""
+    assert engine.files is not None
+    engine.files(tokenizer, job.file, job.output, job.threads)
+    ids = np.load(job.output, mmap_mode="r")
+    hashed = hashlib.sha256()
+    for start in range(0, ids.size, 2**22):
+        hashed.update(ids[start : start + 2**22].astype("<u4").tobytes())
+    return f"{hashed.hexdigest()} of {ids.size:,} ids"
+
+
 def digest(engine: Engine, tokenizer: Any, job: Job, text: str) -> str:
     """The ids' hash and number, and that decoding gives the text back."""
+    if job.work == "file":
+        return file_digest(engine, tokenizer, job)
     ids = array(engine.flat(tokenizer, documents(text, job.threads), job.threads))
     back = engine.decode(tokenizer, ids.tolist())
     if (back.decode() if isinstance(back, bytes) else back) != text:

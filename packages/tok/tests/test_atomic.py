@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tok.atomic import replacing
@@ -24,6 +25,23 @@ def test_files_are_replaced_together(tmp_path):
         second.write(b"2")
         assert (tmp_path / "a").read_bytes() == b"old"
     assert files(tmp_path) == {"a": b"1", "b": b"2"}
+
+
+def test_a_new_file_never_stands_beside_an_old_one(tmp_path, monkeypatch):
+    names = ["a", "b", "c"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"old")
+    seen, replace = [], Path.replace
+
+    def watched(source, target):
+        replace(source, target)
+        seen.append({name: content for name, content in files(tmp_path).items() if name in names})
+
+    monkeypatch.setattr(Path, "replace", watched)
+    with replacing(*(tmp_path / name for name in names)) as opened:
+        for file in opened:
+            file.write(b"new")
+    assert seen == [dict.fromkeys(names[:n], b"new") for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("error", [OSError, ValueError, KeyboardInterrupt])

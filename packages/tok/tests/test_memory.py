@@ -33,7 +33,13 @@ count = 0
 for block in range(int(sys.argv[2])):
     count += encoder.count(" ".join(f"{block:x}y{n:x}" for n in range(100_000)))
 """
-FILE = "count = tokenizer.encode_file(sys.argv[2], sys.argv[3]).token_count"
+FILE = """
+from bpe_rs import BpeEncoder
+encoder = BpeEncoder(tokenizer.vocab, tokenizer.merges, cache_bytes=2**20)
+counts = []
+encoder.encode_files(sys.argv[2], lambda block: counts.append(len(block.token_ids)))
+count = sum(counts)
+"""
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tok import Tokenizer, text_file
+from tok import Tokenizer
 
 END = "<|endoftext|>"
 BYTES = {token_id: bytes([token_id]) for token_id in range(256)}
@@ -49,15 +49,14 @@ def test_the_array_holds_the_ids_and_the_sidecar_says_so(small, corpus, text_pat
     assert sidecar == json.loads(info.to_json())
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data(), block_bytes=st.integers(1, 9))
-def test_where_blocks_end_does_not_matter(texts, small, tmp_path, data, block_bytes):
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(data=st.data(), num_threads=st.integers(1, 4))
+def test_neither_blocks_nor_threads_matter(texts, small, tmp_path, data, num_threads):
     text = data.draw(texts.filter(bool))
+    text *= 1 + 600_000 // len(text.encode())  # three blocks
     (tmp_path / "text.txt").write_bytes(text.encode())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_file, "BLOCK_BYTES", block_bytes)
-        small.encode_file(tmp_path / "text.txt", tmp_path / "ids.npy")
-    assert np.load(tmp_path / "ids.npy").tolist() == small.encode(text)
+    small.encode_file(tmp_path / "text.txt", tmp_path / "ids.npy", num_threads=num_threads)
+    assert np.array_equal(np.load(tmp_path / "ids.npy"), small.encode_to_numpy(text))
 
 
 def test_each_file_is_a_text_of_its_own_and_gzip_is_unpacked(tmp_path, output):
@@ -66,10 +65,21 @@ def test_each_file_is_a_text_of_its_own_and_gzip_is_unpacked(tmp_path, output):
     (tmp_path / "2.txt").write_text("")
     (tmp_path / "3.txt.gz").write_bytes(gzip.compress(b"b<s>") + gzip.compress(b"ab"))
     paths = [tmp_path / name for name in ("1.txt", "2.txt", "3.txt.gz")]
-    info = tokenizer.encode_file(paths, output, document_separator="<s>")
+    info = tokenizer.encode_file(paths, output)
     assert np.load(output).tolist() == [*b"xab", 257, 256]
-    assert (info.byte_count, info.document_count) == (8, 1)
+    assert (info.byte_count, info.document_count) == (8, 0)
     assert info.source == ("1.txt", "2.txt", "3.txt.gz")
+
+
+def test_a_separator_that_is_asked_for_ends_every_file_once(tmp_path, output):
+    tokenizer = Tokenizer(BYTES, [], ["<s>"])
+    contents = ["x", "", "a<s>b", "c<s>"]
+    paths = [tmp_path / f"{number}.txt" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_text(content)
+    info = tokenizer.encode_file(paths, output, document_separator="<s>")
+    assert np.load(output).tolist() == [*b"x", 256, 256, *b"a", 256, *b"b", 256, *b"c", 256]
+    assert (info.byte_count, info.document_count) == (10, 5)
 
 
 def test_many_ids_take_four_bytes(output, text_path):
@@ -80,12 +90,12 @@ def test_many_ids_take_four_bytes(output, text_path):
     assert np.count_nonzero(ids == 2**16) == info.document_count == 20
 
 
-def test_progress_counts_the_bytes_of_text(small, corpus, text_path, output, monkeypatch):
-    monkeypatch.setattr(text_file, "BLOCK_BYTES", 1000)
+def test_progress_counts_the_bytes_of_text(small, corpus, text_path, output):
+    text_path.write_bytes(corpus.encode() * 200)
     seen = []
     small.encode_file(text_path, output, progress=seen.append)
     assert seen == sorted(set(seen))
-    assert seen[-1] == len(corpus.encode())
+    assert seen[-1] == len(corpus.encode()) * 200
     assert len(seen) > 3
 
 
@@ -103,14 +113,12 @@ INVALID = [
 ]
 
 
-@pytest.mark.parametrize("block_bytes", [1, 2, 3, 100])
+@pytest.mark.parametrize("before", [0, 300_000])
 @pytest.mark.parametrize(("content", "byte"), INVALID)
-def test_invalid_utf8_is_named_by_file_and_byte(
-    small, tmp_path, output, monkeypatch, content, byte, block_bytes
-):
-    monkeypatch.setattr(text_file, "BLOCK_BYTES", block_bytes)
-    (tmp_path / "bad.txt").write_bytes(content)
-    with pytest.raises(ValueError, match=rf"bad\.txt: not UTF-8 at byte {byte}\b"):
+def test_invalid_utf8_is_named_by_file_and_byte(small, tmp_path, output, content, byte, before):
+    (tmp_path / "bad.txt").write_bytes(b"a b " * (before // 4) + content)
+    byte += before
+    with pytest.raises(ValueError, match=rf"bad\.txt must be UTF-8, but byte {byte} begins no"):
         small.encode_file(tmp_path / "bad.txt", output)
     assert not list(output.parent.iterdir())
 
@@ -119,18 +127,23 @@ def test_invalid_utf8_is_named_by_file_and_byte(
     ("name", "content", "reason"),
     [
         ("empty.txt", b"", r"no text to encode in .*empty\.txt"),
-        ("cut.gz", gzip.compress(b"some text")[:-9], r"cut\.gz: not a whole gzip file"),
-        ("not.gz", b"some text", r"not\.gz: not a whole gzip file"),
+        ("empty.jsonl", b"\n", r"no text to encode in .*empty\.jsonl"),
+        ("cut.gz", gzip.compress(b"some text")[:-9], r"cut\.gz is damaged or cut short"),
+        ("not.gz", b"some text", r"not\.gz is damaged or cut short"),
         (
             "spoiled.gz",
             gzip.compress(b"some text")[:12] + b"\xff" * 20,
-            r"spoiled\.gz: not a whole",
+            r"spoiled\.gz is damaged or cut short",
         ),
+        ("a.jsonl", b'{"text": "a"}\n{"b": 1}\n', r"a\.jsonl, line 2: there is no field"),
+        ("b.jsonl", b'{"text": "a"}\n{"text": 1}\n', r"b\.jsonl, line 2: .* a string"),
+        ("c.jsonl", b'{"text": "a"\n', r"c\.jsonl, line 1"),
+        ("d.parquet", b"PAR1", r"d\.parquet cannot be read as Parquet"),
     ],
 )
 def test_a_file_without_text_is_refused(small, tmp_path, output, name, content, reason):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises((ValueError, OSError), match=reason):
         small.encode_file(tmp_path / name, output)
     assert not list(output.parent.iterdir())
 

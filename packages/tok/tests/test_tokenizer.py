@@ -31,6 +31,14 @@ def test_any_split_of_an_iterable_gives_the_same_ids(small, texts, data):
     assert list(small.encode_iterable(parts)) == small.encode("".join(parts))
 
 
+@given(data=st.data())
+def test_any_split_of_an_iterable_gives_the_same_array(small, texts, data):
+    parts = data.draw(st.lists(texts, max_size=5))
+    ids = small.encode_iterable_to_numpy(parts)
+    assert ids.dtype == small.dtype
+    assert ids.tolist() == small.encode("".join(parts))
+
+
 @pytest.mark.parametrize("text", ["", "a", "  x \n\n y  ", f"x{END}{END[:-1]} I'll{END}"])
 def test_an_iterable_of_characters_gives_the_same_ids(small, text):
     assert list(small.encode_iterable(text)) == small.encode(text)

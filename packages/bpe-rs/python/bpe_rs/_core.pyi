@@ -18,6 +18,7 @@ __all__ = [
     "BpeDecoder",
     "BpeEncoder",
     "EncodeStream",
+    "EncodedBlock",
     "PretokenCounts",
     "SpecialTokens",
     "last_merges",
@@ -357,6 +358,45 @@ class BpeEncoder:
     def count(self, text: str) -> int:
         """`len(encode(text))`, in memory that does not grow with the text."""
 
+    def encode_files(
+        self,
+        input_path: str | PathLike[str] | Sequence[str | PathLike[str]],
+        take: Callable[[EncodedBlock], object],
+        *,
+        row_separator: int | None = None,
+        file_separator: int | None = None,
+        text_field: str = "text",
+        max_expanded_bytes: int | None = None,
+        num_threads: int | None = None,
+        first_block: int = 0,
+    ) -> None:
+        """Encodes files block by block: in order, on several threads, in memory that stays bounded.
+
+        The ids of a text file are those of `encode` for all its text, those of a file of rows the
+        ids of its texts one after the other. Memory is some blocks and a cache for each thread,
+        whatever the size of the files. Ctrl-C ends it.
+
+        Args:
+            input_path: One file or several, of the kinds that `PretokenCounts.count` takes.
+            take: Called on this thread with the ids of each block, in the order of the text. What
+                it raises ends the encoding.
+            row_separator: An id to put after each text of a `.jsonl` or `.parquet` file that does
+                not end with it.
+            file_separator: One to put after each text file that does not end with it.
+            text_field: The field of a JSON object, or the column of a table, that is the text.
+            max_expanded_bytes: A compressed file that expands to more is an error; None means no
+                bound.
+            num_threads: Threads that encode; None means one a core. Blocks and ids are the same for
+                any.
+            first_block: Blocks of the first file to leave out, as they were taken before.
+
+        Raises:
+            FileNotFoundError: A file is missing. Other trouble with files is another OSError.
+            ValueError: A file is not UTF-8, JSON or Parquet where it should be, or has no such
+                field: file and place are named, the first of several.
+            ImportError: A `.parquet` file, and pyarrow is not installed.
+        """
+
     def stream(self) -> EncodeStream:
         """A stream at the start of a text."""
 
@@ -382,6 +422,30 @@ class SpecialTokens:
         Raises:
             ValueError: `text` holds a lone surrogate.
         """
+
+@final
+class EncodedBlock:
+    """The ids of a block of text, of about 256 kB: what `BpeEncoder.encode_files` gives."""
+
+    @property
+    def token_ids(self) -> NDArray[np.uint16] | NDArray[np.uint32]:
+        """The ids `(tokens,)`: uint16 where every id of the vocabulary is below 65,536."""
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of text that they stand for, separators that were put in not counted."""
+
+    @property
+    def separators(self) -> NDArray[np.int64]:
+        """The places in `token_ids` of the separators that were put in, ascending."""
+
+    @property
+    def file(self) -> int:
+        """The number of the file among `input_path`, the first being 0."""
+
+    @property
+    def block(self) -> int:
+        """The number of the block in the file. The same file is always cut into the same blocks."""
 
 @final
 class BpeDecoder:

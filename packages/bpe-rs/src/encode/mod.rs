@@ -9,9 +9,14 @@
 //! | a text in parts | `stream.rs` |
 //! | tokens that are merged by rank, to merges | `ranks.rs` |
 //! | a text with merges left out at random | `dropout.rs` |
+//! | files, on several threads, their ids in order | `files.rs`, `in_order.rs` |
 
 mod cache;
 mod dropout;
+mod files;
+#[cfg(test)]
+mod files_tests;
+mod in_order;
 mod long;
 mod merges;
 mod pairs;
@@ -36,6 +41,7 @@ use crate::table::advise_huge_pages;
 
 pub(crate) use cache::TokenCache;
 pub use dropout::Dropout;
+pub use files::{EncodedBlock, FilesEncoder, TokenIds};
 use merges::{Merges, ids_by_bytes};
 pub use ranks::last_merges;
 pub use stream::EncodeStream;

@@ -1,11 +1,11 @@
-//! What keeps a vocabulary from being learned.
+//! What keeps texts from being read, and a vocabulary from being learned.
 
 use std::io;
 use std::path::PathBuf;
 
 use super::{PatternError, SpecialTokenError};
 
-/// Why no vocabulary was learned.
+/// Why no vocabulary was learned, or why files were not encoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
@@ -127,7 +127,7 @@ pub enum TrainError {
     /// A file had another size than when it was first looked at.
     #[error(
         "{} was changed while it was read: it had {expected} bytes at first and {found} later; \
-         train on a copy, or when nobody writes it any more",
+         read a copy, or read it when nobody writes it any more",
         path.display()
     )]
     FileChanged {
@@ -137,6 +137,17 @@ pub enum TrainError {
         expected: u64,
         /// Its size when it was read.
         found: u64,
+    },
+    /// A file of a kind that is not read.
+    #[error(
+        "{} is no text, and .{ending} is not unpacked here; unpack it, or pack it as .gz or .zst",
+        path.display()
+    )]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// How its name ends.
+        ending: String,
     },
     /// A compressed file is damaged, or ends too early.
     #[error(
@@ -309,7 +320,7 @@ pub enum TrainError {
         source: rayon::ThreadPoolBuildError,
     },
     /// The caller asked to stop.
-    #[error("training was interrupted")]
+    #[error("interrupted before the end")]
     Interrupted,
     /// The special tokens cannot be used.
     #[error(transparent)]

@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use simdutf8::compat::from_utf8;
 
-use super::FileOptions;
 use super::file::InputFile;
 use super::jsonl::JsonLines;
 use super::piece::PlainFile;
 use super::texts::{Batch, Text};
+use super::{FileOptions, Place};
 use crate::error::TrainError;
 
 /// Some texts, or a part of one that ends where nothing crosses.
 pub(crate) struct Block<'r> {
     content: Content<'r>,
+    index: u64,
     bytes_read: u64,
     /// Set on an error, so that the other threads end too.
     stop: &'r AtomicBool,
@@ -28,6 +29,9 @@ pub(super) struct Taken<'a> {
     pub(super) range: Range<usize>,
     /// Its first byte in the file, after decompression.
     pub(super) offset: u64,
+    /// Its number in the file, and whether it is the last.
+    pub(super) block: u64,
+    pub(super) is_last: bool,
     pub(super) lines: Lines<'a>,
     /// Bytes of the file as stored.
     pub(super) bytes_read: u64,
@@ -51,12 +55,14 @@ enum Content<'r> {
 
 impl<'r> Block<'r> {
     pub(super) fn of_file(
+        index: u64,
         taken: Taken<'r>,
         buffer: &'r [u8],
         options: &'r FileOptions,
         stop: &'r AtomicBool,
     ) -> Self {
         Self {
+            index,
             bytes_read: taken.bytes_read,
             content: Content::File {
                 bytes: &buffer[taken.range.clone()],
@@ -69,6 +75,7 @@ impl<'r> Block<'r> {
 
     pub(super) fn of_texts(batch: &'r Batch<'r>, stop: &'r AtomicBool) -> Self {
         Self {
+            index: batch.index,
             bytes_read: batch.texts.iter().map(|text| text.len() as u64).sum(),
             content: Content::Texts(batch),
             stop,
@@ -78,6 +85,25 @@ impl<'r> Block<'r> {
     /// How much of the input this block accounts for: of files, the bytes as they are stored.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.bytes_read
+    }
+
+    /// Where it stands among all.
+    pub(crate) fn place(&self) -> Place {
+        let index = self.index;
+        match &self.content {
+            Content::File { taken, .. } => Place {
+                index,
+                file: taken.file.number,
+                block: taken.block,
+                is_last: taken.is_last,
+                is_part: !taken.file.is_jsonl,
+            },
+            Content::Texts(_) => Place {
+                index,
+                block: index,
+                ..Place::default()
+            },
+        }
     }
 
     /// Hands over each text; no pretoken crosses from one to the next.

@@ -26,6 +26,8 @@ impl Compression {
 #[derive(Debug)]
 pub(super) struct InputFile {
     pub(super) path: PathBuf,
+    /// Its place among those to be read.
+    pub(super) number: usize,
     pub(super) compression: Option<Compression>,
     pub(super) is_jsonl: bool,
     /// What must be read of it, whatever is appended later; None for a pipe or a device, which is
@@ -33,27 +35,36 @@ pub(super) struct InputFile {
     pub(super) size: Option<u64>,
 }
 
-/// Looks at all files. Those read only from the front come first: the pieces of the others then
-/// keep the threads busy that would wait for them.
+/// Looks at all files.
 pub(super) fn check_all(paths: &[PathBuf]) -> Result<Vec<InputFile>, TrainError> {
-    let files: Result<Vec<_>, _> = paths.iter().map(|path| InputFile::check(path)).collect();
-    let mut files = files?;
-    files.sort_by_key(InputFile::is_plain);
-    Ok(files)
+    let numbered = paths.iter().enumerate();
+    numbered
+        .map(|(number, path)| InputFile::check(path, number))
+        .collect()
 }
 
+/// Ends of names that are never text's. What others are not, their bytes will say.
+const NOT_READ: [&str; 11] = [
+    "7z", "br", "bz2", "lz4", "lzma", "rar", "snappy", "tar", "tgz", "xz", "zip",
+];
+
 impl InputFile {
-    fn check(path: &Path) -> Result<Self, TrainError> {
+    fn check(path: &Path, number: usize) -> Result<Self, TrainError> {
         let (name, compression) = match ending(path).as_str() {
             "gz" => (path.with_extension(""), Some(Compression::Gzip)),
             "zst" => (path.with_extension(""), Some(Compression::Zstd)),
             _ => (path.to_owned(), None),
         };
+        let (path, ending) = (path.to_owned(), ending(&name));
+        if NOT_READ.contains(&ending.as_str()) {
+            return Err(TrainError::UnknownFormat { path, ending });
+        }
         Ok(Self {
-            path: path.to_owned(),
+            size: checked_size(&path).map_err(|source| io_error(&path, source))?,
+            path,
+            number,
             compression,
-            is_jsonl: matches!(ending(&name).as_str(), "jsonl" | "ndjson"),
-            size: checked_size(path).map_err(|source| io_error(path, source))?,
+            is_jsonl: matches!(ending.as_str(), "jsonl" | "ndjson"),
         })
     }
 

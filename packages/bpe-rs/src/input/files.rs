@@ -26,6 +26,8 @@ pub(super) struct Files<'a> {
 /// How far the files are.
 #[derive(Default)]
 struct Turn<'a> {
+    /// Blocks given out.
+    count: u64,
     next_file: usize,
     /// The plain file whose turn it is, and its next piece.
     plain: Option<(Arc<PlainFile<'a>>, u64)>,
@@ -36,9 +38,10 @@ struct Turn<'a> {
 }
 
 /// What one thread reads next.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and for a moment")]
 enum Task<'f, 'a> {
     Piece(Arc<PlainFile<'a>>, u64),
-    Stream(Loan<'f, 'a>),
+    Stream(Stream<'a>, Loan<'f, 'a>),
 }
 
 impl<'a> Files<'a> {
@@ -83,39 +86,45 @@ impl<'a> Files<'a> {
         usize::try_from(blocks).unwrap_or(usize::MAX)
     }
 
-    /// Reads the next block into `buffer`.
-    pub(super) fn next(&self, buffer: &mut Buffer) -> Result<Option<Taken<'a>>, TrainError> {
-        while let Some(task) = self.next_task()? {
-            let taken = match task {
-                Task::Piece(plain, index) => plain.read(index, buffer)?,
-                Task::Stream(mut loan) => loan.next_block(buffer)?,
-            };
-            if taken.is_some() {
-                return Ok(taken);
-            }
-        }
-        Ok(None)
+    /// Reads the next block into `buffer`, and says its place among all.
+    pub(super) fn next(&self, buffer: &mut Buffer) -> Result<Option<(u64, Taken<'a>)>, TrainError> {
+        let Some((index, task)) = self.next_task()? else {
+            return Ok(None);
+        };
+        let taken = match task {
+            Task::Piece(plain, index) => plain.read(index, buffer)?,
+            Task::Stream(stream, loan) => loan.next_block(stream, buffer)?,
+        };
+        Ok(Some((index, taken)))
     }
 
     /// A stream that nobody reads, the next file, or, when others read what is left, what they
     /// give back.
-    fn next_task(&self) -> Result<Option<Task<'_, 'a>>, TrainError> {
+    fn next_task(&self) -> Result<Option<(u64, Task<'_, 'a>)>, TrainError> {
         let mut turn = self.lock();
         loop {
             if let Some(stream) = turn.idle.pop() {
-                return Ok(Some(Task::Stream(self.lend(&mut turn, stream))));
+                turn.lent += 1;
+                let loan = Loan {
+                    files: self,
+                    stream: None,
+                };
+                return Ok(Some((turn.next_index(), Task::Stream(stream, loan))));
             }
             if let Some((plain, index)) = turn.next_piece() {
-                return Ok(Some(Task::Piece(plain, index)));
+                return Ok(Some((turn.next_index(), Task::Piece(plain, index))));
             }
-            if let Some(file) = self.files.get(turn.next_file) {
-                turn.next_file += 1;
-                self.open(file, &mut turn)?;
-            } else if turn.lent == 0 {
-                return Ok(None);
-            } else {
-                let waited = self.is_back.wait(turn);
-                turn = waited.unwrap_or_else(PoisonError::into_inner);
+            let may_open = turn.lent == 0 || !self.options.in_order;
+            match self.files.get(turn.next_file) {
+                Some(file) if may_open => {
+                    turn.next_file += 1;
+                    self.open(file, &mut turn)?;
+                }
+                _ if turn.lent == 0 => return Ok(None),
+                _ => {
+                    let waited = self.is_back.wait(turn);
+                    turn = waited.unwrap_or_else(PoisonError::into_inner);
+                }
             }
         }
     }
@@ -126,22 +135,23 @@ impl<'a> Files<'a> {
             true => Cuts::Lines(options.max_line_bytes),
             false => Cuts::Text(self.cuts),
         };
+        let first_block = match file.number {
+            0 => options.first_block,
+            _ => 0,
+        };
         if file.is_plain() {
             let plain = PlainFile::open(Arc::clone(file), options.block_bytes, cuts, watch)?;
-            turn.plain = Some((Arc::new(plain), 0));
+            let plain = (first_block < plain.num_pieces()).then_some(plain);
+            turn.plain = plain.map(|plain| (Arc::new(plain), first_block));
         } else {
-            let stream = Stream::open(Arc::clone(file), options, cuts, watch)?;
+            let mut stream = Stream::open(Arc::clone(file), options, cuts, watch)?;
+            let mut buffer = Buffer::default();
+            for _ in 0..first_block {
+                stream.next_block(&mut buffer)?;
+            }
             turn.idle.push(stream);
         }
         Ok(())
-    }
-
-    fn lend(&self, turn: &mut Turn<'a>, stream: Stream<'a>) -> Loan<'_, 'a> {
-        turn.lent += 1;
-        Loan {
-            files: self,
-            stream: Some(stream),
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Turn<'a>> {
@@ -150,6 +160,11 @@ impl<'a> Files<'a> {
 }
 
 impl<'a> Turn<'a> {
+    fn next_index(&mut self) -> u64 {
+        self.count += 1;
+        self.count - 1
+    }
+
     fn next_piece(&mut self) -> Option<(Arc<PlainFile<'a>>, u64)> {
         let (plain, next) = self.plain.as_mut()?;
         let piece = (Arc::clone(plain), *next);
@@ -161,24 +176,22 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// A stream in the hands of one thread. It comes back in any case, so that no thread waits for
-/// ever for one that panicked.
+/// That a stream is in the hands of one thread. The loan ends in any case, so that no thread waits
+/// for ever for one that panicked.
 struct Loan<'f, 'a> {
     files: &'f Files<'a>,
-    /// None when it has ended.
+    /// What is given back: a stream that has ended, failed or panicked is not read again.
     stream: Option<Stream<'a>>,
 }
 
 impl<'a> Loan<'_, 'a> {
-    fn next_block(&mut self, buffer: &mut Buffer) -> Result<Option<Taken<'a>>, TrainError> {
-        // Out of the loan while it is read: one that fails or panics is not read again.
-        let Some(mut stream) = self.stream.take() else {
-            return Ok(None);
-        };
+    fn next_block(
+        mut self,
+        mut stream: Stream<'a>,
+        buffer: &mut Buffer,
+    ) -> Result<Taken<'a>, TrainError> {
         let taken = stream.next_block(buffer)?;
-        if !stream.has_ended() {
-            self.stream = Some(stream);
-        }
+        self.stream = (!stream.has_ended()).then_some(stream);
         Ok(taken)
     }
 }

@@ -54,6 +54,26 @@ pub(crate) struct FileOptions {
     pub(crate) max_line_bytes: usize,
     /// About so many bytes make a block, unless there is little to read for many threads.
     pub(crate) block_bytes: usize,
+    /// Blocks are given out in the order of the files and of what they hold, and where they are cut
+    /// depends on nothing but `block_bytes`. Then a compressed file is all that is read at a time.
+    pub(crate) in_order: bool,
+    /// So many blocks of the first file are left out; for reading in order.
+    pub(crate) first_block: u64,
+}
+
+/// Where a block stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Among all blocks given out.
+    pub(crate) index: u64,
+    /// Its file, among those that were to be read.
+    pub(crate) file: usize,
+    /// In its file.
+    pub(crate) block: u64,
+    /// None of its file follows.
+    pub(crate) is_last: bool,
+    /// It is a part of a text; else each of its texts is whole, a row of its file.
+    pub(crate) is_part: bool,
 }
 
 impl Default for FileOptions {
@@ -63,6 +83,8 @@ impl Default for FileOptions {
             max_expanded_bytes: None,
             max_line_bytes: MAX_LINE_BYTES,
             block_bytes: BLOCK_BYTES,
+            in_order: false,
+            first_block: 0,
         }
     }
 }
@@ -105,9 +127,13 @@ impl<'a> Input<'a> {
         num_threads: usize,
         watch: &'a Watch,
     ) -> Result<Self, TrainError> {
-        let files = file::check_all(paths)?;
-        let total: u64 = files.iter().filter_map(|file| file.size).sum();
-        options.block_bytes = block_bytes(options.block_bytes, total, num_threads);
+        let mut files = file::check_all(paths)?;
+        if !options.in_order {
+            // Pieces of plain files keep the threads busy that would wait for the others.
+            files.sort_by_key(file::InputFile::is_plain);
+            let total: u64 = files.iter().filter_map(|file| file.size).sum();
+            options.block_bytes = block_bytes(options.block_bytes, total, num_threads);
+        }
         let source = Source::Files(Files::new(files, options, cuts, watch));
         Ok(Self::new(source, watch))
     }
@@ -202,7 +228,7 @@ impl Reader<'_, '_> {
             Source::Files(files) => {
                 let taken = files.next(&mut self.buffer)?;
                 let (buffer, options) = (self.buffer.filled(), files.options());
-                Ok(taken.map(|taken| Block::of_file(taken, buffer, options, stop)))
+                Ok(taken.map(|(index, taken)| Block::of_file(index, taken, buffer, options, stop)))
             }
             Source::Texts(texts) => {
                 let is_one = texts.next(&mut self.batch)?;

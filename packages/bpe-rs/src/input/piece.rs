@@ -59,30 +59,34 @@ impl<'a> PlainFile<'a> {
         self.size.div_ceil(self.block_bytes as u64)
     }
 
-    /// Reads piece `index` into the buffer; None if it is empty.
+    /// Reads piece `index`, which may be empty, into the buffer.
     pub(super) fn read(
         self: &Arc<Self>,
         index: u64,
         buffer: &mut Buffer,
-    ) -> Result<Option<Taken<'a>>, TrainError> {
+    ) -> Result<Taken<'a>, TrainError> {
         let mut view = View::new(self, index, buffer)?;
         let start = match index {
             0 => Some(0),
             _ => view.first_cut(index)?,
         };
-        let Some(start) = start else { return Ok(None) };
-        let end = view.end_after(index)?;
+        let (start, end) = match start {
+            Some(start) => (start, view.end_after(index)?),
+            None => (view.base, view.base),
+        };
         let base = view.base;
         if end == self.size {
             self.check_size()?;
         }
-        Ok(Some(Taken {
+        Ok(Taken {
             file: Arc::clone(&self.input),
             range: (start - base) as usize..(end - base) as usize,
             offset: start,
+            block: index,
+            is_last: index + 1 == self.num_pieces(),
             lines: Lines::Uncounted(Arc::clone(self)),
             bytes_read: end - start,
-        }))
+        })
     }
 
     /// How many lines end before byte `offset`: for messages only, as it reads all that is before.

@@ -30,7 +30,8 @@ pub(super) struct Stream<'a> {
     max_bytes: u64,
     /// What was read and not yet given out.
     held: Vec<u8>,
-    /// Bytes and lines given out, after decompression, and bytes as stored accounted for.
+    /// Blocks, bytes and lines given out, after decompression, and bytes as stored accounted for.
+    blocks: u64,
     offset: u64,
     lines: u64,
     reported: u64,
@@ -72,6 +73,7 @@ impl<'a> Stream<'a> {
             block_bytes: options.block_bytes,
             max_bytes,
             held: Vec::new(),
+            blocks: 0,
             offset: 0,
             lines: 0,
             reported: 0,
@@ -83,12 +85,9 @@ impl<'a> Stream<'a> {
         self.has_ended
     }
 
-    /// Reads the next block into the buffer. The last one may be empty: it tells of bytes of the
-    /// file that gave no text.
-    pub(super) fn next_block(
-        &mut self,
-        buffer: &mut Buffer,
-    ) -> Result<Option<Taken<'a>>, TrainError> {
+    /// Reads the next block into the buffer. The last one may be empty: that the file ends there
+    /// was not known before, and it tells of bytes of the file that gave no text.
+    pub(super) fn next_block(&mut self, buffer: &mut Buffer) -> Result<Taken<'a>, TrainError> {
         buffer.clear();
         buffer.push(&self.held);
         let cut = self.read_to_cut(buffer)?;
@@ -100,15 +99,18 @@ impl<'a> Stream<'a> {
             file: Arc::clone(&self.input),
             range: 0..cut,
             offset: self.offset,
+            block: self.blocks,
+            is_last: self.has_ended,
             lines: Lines::Before(self.lines),
             bytes_read: consumed - self.reported,
         };
         self.reported = consumed;
+        self.blocks += 1;
         self.offset += cut as u64;
         if self.input.is_jsonl {
             self.lines += memchr_iter(b'\n', block).count() as u64;
         }
-        Ok((cut > 0 || taken.bytes_read > 0).then_some(taken))
+        Ok(taken)
     }
 
     /// Fills the buffer until it holds a cut behind `block_bytes`, or the end of the file.

@@ -32,6 +32,8 @@ pub(super) struct Batch<'a> {
     pub(super) texts: Vec<Text<'a>>,
     /// The place of the first of them among all.
     pub(super) first: u64,
+    /// Its own place among all batches.
+    pub(super) index: u64,
 }
 
 type Batches<'a> = Box<dyn Iterator<Item = Result<Vec<Text<'a>>, TrainError>> + Send + 'a>;
@@ -42,8 +44,9 @@ pub(super) struct Texts<'a>(Mutex<Turn<'a>>);
 struct Turn<'a> {
     /// None when it has ended or failed: it is not asked again.
     batches: Option<Batches<'a>>,
-    /// Texts given out.
+    /// Texts and batches given out.
     count: u64,
+    num_batches: u64,
 }
 
 impl<'a> Texts<'a> {
@@ -53,6 +56,7 @@ impl<'a> Texts<'a> {
         Self(Mutex::new(Turn {
             batches: Some(Box::new(batches)),
             count: 0,
+            num_batches: 0,
         }))
     }
 
@@ -70,6 +74,8 @@ impl<'a> Texts<'a> {
         turn.batches = Some(batches);
         batch.first = turn.count;
         turn.count += texts.len() as u64;
+        batch.index = turn.num_batches;
+        turn.num_batches += 1;
         batch.texts = texts;
         Ok(true)
     }

@@ -10,8 +10,11 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyList, PyMapping, PyString};
 
-use super::arguments::{Text, at_least, explain_surrogate, integer, names, special_ids};
-use crate::{BpeEncoder, Dropout, EncodeStream, Pattern, PatternError, SpecialIds};
+use super::arguments::{Paths, Text, at_least, explain_surrogate, integer, names, special_ids};
+use super::files::FilesToPython;
+use crate::{
+    BpeEncoder, Dropout, EncodeStream, FilesEncoder, Pattern, PatternError, SpecialIds,
+};
 
 /// Shorter texts are encoded before another thread could have taken the GIL and given it back.
 const DETACH_BYTES: usize = 16 << 10;
@@ -218,6 +221,52 @@ impl PyBpeEncoder {
         Ok(detached(py, text.0.len(), || {
             self.encoder.count_with(text.0, &self.special)
         })?)
+    }
+
+    #[pyo3(
+        signature = (
+            input_path, take, *, row_separator=None, file_separator=None,
+            text_field=Text("text"), max_expanded_bytes=None, num_threads=None, first_block=None
+        ),
+        text_signature = "($self, input_path, take, *, row_separator=None, \
+            file_separator=None, text_field='text', max_expanded_bytes=None, num_threads=None, \
+            first_block=0)"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    fn encode_files<'py>(
+        &self,
+        py: Python<'py>,
+        input_path: Paths,
+        take: &Bound<'py, PyAny>,
+        row_separator: Option<&Bound<'py, PyAny>>,
+        file_separator: Option<&Bound<'py, PyAny>>,
+        text_field: Text<'_>,
+        max_expanded_bytes: Option<&Bound<'py, PyAny>>,
+        num_threads: Option<&Bound<'py, PyAny>>,
+        first_block: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let row_separator = at_least("row_separator", 0, row_separator)?;
+        let file_separator = at_least("file_separator", 0, file_separator)?;
+        let max_expanded_bytes = at_least("max_expanded_bytes", 0, max_expanded_bytes)?;
+        let num_threads = at_least("num_threads", 1, num_threads)?.unwrap_or(0);
+        let encoder = |first_block| {
+            FilesEncoder::new(&self.encoder)
+                .special(self.special.clone())
+                .row_separator(row_separator)
+                .file_separator(file_separator)
+                .text_field(text_field.0)
+                .max_expanded_bytes(max_expanded_bytes)
+                .num_threads(num_threads)
+                .first_block(first_block)
+        };
+        let files = FilesToPython {
+            py,
+            encoder: &encoder,
+            text_field: text_field.0,
+            take,
+        };
+        let first_block = at_least("first_block", 0, first_block)?.unwrap_or(0);
+        files.encode(&Vec::from(input_path), first_block)
     }
 
     fn stream(&self) -> PyEncodeStream {

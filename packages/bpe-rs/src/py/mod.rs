@@ -8,6 +8,7 @@ mod counts;
 mod decode;
 mod encode;
 mod errors;
+mod files;
 mod list;
 mod pretokenize;
 mod ranks;
@@ -27,6 +28,8 @@ mod _core {
     use super::decode::PyBpeDecoder;
     #[pymodule_export]
     use super::encode::{PyBpeEncoder, PyEncodeStream};
+    #[pymodule_export]
+    use super::files::PyEncodedBlock;
     #[pymodule_export]
     use super::pretokenize::pretokenize;
     #[pymodule_export]

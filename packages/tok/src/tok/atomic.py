@@ -16,9 +16,10 @@ def replacing(*paths: Path) -> Generator[tuple[BinaryIO, ...], None, None]:
     """Opens one file for each path, to be written; at the end they take the paths' places.
 
     They are written beside their paths and forced to the disk, all of them, before the first is
-    renamed. Any exception removes them and leaves what stood at the paths as it was. A process
-    killed between two renames leaves whole files, but the first new and the second old: give the
-    first what the second is checked against.
+    renamed. Any exception removes them and leaves what stood at the paths as it was. Old and new
+    never stand side by side: of several files, the old ones but the first go before it is replaced.
+    A process killed in this moment leaves a file missing, which every reader sees; give last the
+    one that tells of the others.
 
     Raises:
         FileNotFoundError: a path's directory does not exist.
@@ -41,6 +42,8 @@ def replacing(*paths: Path) -> Generator[tuple[BinaryIO, ...], None, None]:
             for file in files:
                 file.flush()
                 os.fsync(file.fileno())
+        for target in targets[1:]:
+            target.unlink(missing_ok=True)
         for temporary, target in zip(temporaries, targets, strict=True):
             temporary.replace(target)
     finally:

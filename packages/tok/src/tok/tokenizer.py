@@ -7,19 +7,28 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
-from bpe_rs import GPT2_PATTERN, BpeEncoder, EncodeStream, SpecialTokens, train_bpe
+from bpe_rs import (
+    GPT2_PATTERN,
+    BpeEncoder,
+    EncodeStream,
+    PretokenCounts,
+    SpecialTokens,
+    train_bpe,
+)
 from numpy.typing import NDArray
 
 from tok import gpt2_files, huggingface, tiktoken_files
 from tok.decoding import Decoding
+from tok.encode_files import encode_file
 from tok.offsets import Unit, token_spans
+from tok.shards import encode_files
 from tok.special import Choices, Special, joined_spans, made_by_merging
 from tok.surrogates import Errors, replace_surrogates
 from tok.text_file import StrPath, naming
-from tok.token_file import encode_file
+from tok.training import TrainOptions
 from tok.vocabulary import Vocabulary, check_special_tokens
 
 
@@ -74,27 +83,34 @@ class Tokenizer(Decoding):
     @classmethod
     def train(
         cls,
-        input_path: StrPath | Sequence[StrPath],
+        input_path: StrPath | Sequence[StrPath] | PretokenCounts,
         vocab_size: int,
         special_tokens: Sequence[str] = (),
-        *,
-        num_threads: int | None = None,
+        **options: Unpack[TrainOptions],
     ) -> Self:
-        """Learns a vocabulary from one or several UTF-8 files (`.txt`, `.gz`), as `train_bpe` does.
+        """Learns a vocabulary from files, or from counts of pretokens, as `train_bpe` does.
 
         Args:
-            input_path: the files; each is a text of its own.
+            input_path: one file or several, each a text of its own, of the kinds that `encode_file`
+                takes; or counts.
             vocab_size: the most tokens there may be, special tokens and the 256 bytes included.
             special_tokens: take the first ids; no pretoken crosses them.
-            num_threads: None means all cores; the result is the same for any number.
+            options: `pattern`, which becomes the tokenizer's, and all others of `train_bpe`:
+                `num_threads`, `text_field`, `progress` and so on; see there.
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: invalid UTF-8, nothing to learn from, `vocab_size` too small.
+            ValueError: invalid UTF-8, nothing to learn from, `vocab_size` too small, an option out
+                of range.
+            TypeError: there is no such option.
         """
         names = check_special_tokens(special_tokens)
-        vocab, merges = train_bpe(input_path, vocab_size, names, num_threads=num_threads)
-        return cls(vocab, merges, names)
+        vocab, merges = train_bpe(input_path, vocab_size, names, **options)
+        if isinstance(input_path, PretokenCounts):
+            pattern = input_path.pattern
+        else:
+            pattern = options.get("pattern") or GPT2_PATTERN
+        return cls(vocab, merges, names, pattern)
 
     @classmethod
     def from_files(
@@ -362,7 +378,25 @@ class Tokenizer(Decoding):
             yield from stream.feed(part).tolist()
         yield from stream.finish().tolist()
 
+    def encode_iterable_to_numpy(self, iterable: Iterable[str]) -> NDArray[np.uint16 | np.uint32]:
+        """The same ids in one array `(tokens,)` of `dtype`.
+
+        Parts are let go as they come: memory is that of the array and an eighth more at most. For
+        more ids than memory holds there is `encode_file`.
+        """
+        stream, ids = self.stream(), bytearray()
+        for part in iterable:
+            ids += stream.feed(part).astype(self.dtype, copy=False).data
+        ids += stream.finish().astype(self.dtype, copy=False).data
+        return np.frombuffer(ids, self.dtype)
+
     encode_file = encode_file
+    encode_files = encode_files
+
+    @property
+    def encoder(self) -> BpeEncoder:
+        """What encodes, for those who want its arrays: `encoder.encode_files(paths, take)`."""
+        return self._encoder
 
     def _encoder_for(
         self,

@@ -116,3 +116,13 @@ fn a_file_that_the_system_makes_up_is_read_though_its_size_is_0() {
     }
     assert_eq!(read, fs::read_to_string(path).unwrap());
 }
+
+#[test]
+fn what_is_packed_in_a_way_that_is_not_read_is_refused_at_once() {
+    let directory = tempdir().unwrap();
+    for name in ["a.txt.bz2", "A.XZ", "a.zip", "a.tar.gz"] {
+        let path = write(&directory, name, b"text");
+        let error = text_of(&path, 9).unwrap_err();
+        assert!(matches!(error, TrainError::UnknownFormat { .. }), "{error}");
+    }
+}
