@@ -30,11 +30,8 @@ def accumulation_weights(token_counts: Sequence[int]) -> list[float]:
     Raises:
         ValueError: a count is negative, or there is no token at all.
     """
-    require(
-        all(count >= 0 for count in token_counts),
-        "counts must not be negative",
-        counts=token_counts,
-    )
+    are_counts = all(count >= 0 for count in token_counts)
+    require(are_counts, "token counts must not be negative", token_counts=token_counts)
     total = sum(token_counts)
     require(total > 0, "a batch needs a token to learn from", token_counts=token_counts)
     return [count / total for count in token_counts]

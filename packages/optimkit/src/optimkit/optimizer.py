@@ -57,9 +57,10 @@ class PerParameterOptimizer(torch.optim.Optimizer):
         for group in state_dict["param_groups"]:
             foreign = {name: group[name] for name in self._foreign_options if group.get(name)}
             require(not foreign, f"{type(self).__name__} lacks options this state needs", **foreign)
+        before = self.param_groups
         super().load_state_dict(state_dict)
-        for group in self.param_groups:
-            for name, value in self.defaults.items():
+        for group, own in zip(self.param_groups, before, strict=True):
+            for name, value in own.items():
                 group.setdefault(name, value)  # what torch's twin does not know
         self._load_in_fp32(state_dict)
 
