@@ -1,4 +1,4 @@
-"""Clipping by norm and by value: against torch's (parity), and what clipping promises (property)."""
+"""Clipping by norm and by value: against torch's (parity), and what it promises (property)."""
 
 import math
 

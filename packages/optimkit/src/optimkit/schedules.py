@@ -191,7 +191,7 @@ def _progress(step: int, start: int, end: int) -> float:
     """How far `step` is from `start` to `end`, in [0, 1]."""
     if step >= end:
         return 1.0
-    return max(0, step - start) / (end - start)
+    return (step - start) / (end - start) if step > start else 0.0
 
 
 def _check(step: int, min_lr: float, max_lr: float, **ends: int) -> None:
