@@ -2,6 +2,7 @@
 
 import math
 import runpy
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_greater_rate_is_faster_faster_faster_and_diverges(learning_rates):
 @pytest.mark.parametrize("lr", [1.0, 10.0, 100.0, 1_000.0])
 def test_every_step_scales_the_loss_as_was_told_in_advance(learning_rates, lr):
     losses = learning_rates["study"](lr, steps=4)
-    for step, (before, after) in enumerate(zip(losses, losses[1:], strict=False)):
+    for step, (before, after) in enumerate(pairwise(losses)):
         factor = 1 - lr / (50 * math.sqrt(step + 1))
         # At lr = 100 the third factor leaves little of the fp32 digits: 1e-6 of 1 in 0.15.
         assert after / before == pytest.approx(factor**2, rel=1e-4, abs=1e-9)
