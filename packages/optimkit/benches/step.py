@@ -16,7 +16,7 @@ import platform
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,7 +48,7 @@ class Work:
     `make` gives what is to be timed; `tolerance` is what ten steps may differ by.
     """
 
-    contenders: dict[str, Callable[[Parameters], Callable[[], object]]]
+    contenders: Mapping[str, Callable[[Parameters], Callable[[], object]]]
     tolerance: float
     restores_gradients: bool = False
     only_matrices: bool = False
