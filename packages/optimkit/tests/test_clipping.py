@@ -1,4 +1,4 @@
-"""clip_grad_norm_: against torch's (parity), and what clipping promises (property)."""
+"""Clipping by norm and by value: against torch's (parity), and what it promises (property)."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimkit import clip_grad_norm_
+from optimkit import clip_grad_norm_, clip_grad_value_
 
 SIZES = st.lists(st.integers(0, 20), min_size=1, max_size=5)
 LIMITS = st.floats(1e-3, 1e3)
@@ -115,3 +115,59 @@ def test_a_gradient_that_is_not_finite_shows_in_the_norm(bad):
 def test_limits_that_make_no_sense_are_refused(max_norm, eps, message):
     with pytest.raises(ValueError, match=message):
         clip_grad_norm_(parameters([3]), max_norm, eps=eps)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (0, 3), (3, 0), (1, 1, 1), (2, 3, 4)])
+def test_every_shape_has_its_norm(shape):
+    weight = torch.nn.Parameter(torch.zeros(shape))
+    weight.grad = torch.full(shape, 2.0)
+    torch.testing.assert_close(clip_grad_norm_(weight, 1.0), torch.full(shape, 2.0).norm())
+
+
+def test_the_norm_of_millions_of_elements_is_right_to_fp32():
+    # torch sums all squares of a tensor in a few fp32 numbers, and is wrong by 5e-5 here.
+    weight = torch.nn.Parameter(torch.empty(4000, 1000))
+    weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    exact = weight.grad.double().norm().item()
+    assert clip_grad_norm_(weight, math.inf).item() == pytest.approx(exact, rel=1e-6)
+
+
+def test_transposed_gradients_are_scaled_in_place():
+    weight = torch.nn.Parameter(torch.zeros(3, 5))
+    weight.grad = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).T
+    clip_grad_norm_(weight, 0.5)
+    assert weight.grad.norm().item() == pytest.approx(0.5, rel=1e-5)
+
+
+def test_each_group_has_a_limit_of_its_own():
+    first, second = parameters([4, 5], scale=100.0)
+    optimizer = torch.optim.SGD([{"params": [first]}, {"params": [second]}], lr=1.0)
+    for group, max_norm in zip(optimizer.param_groups, (1.0, 3.0), strict=True):
+        clip_grad_norm_(group["params"], max_norm)
+    norms = [first.grad.norm().item(), second.grad.norm().item()]
+    assert norms == pytest.approx([1.0, 3.0], rel=1e-5)
+
+
+@given(SIZES, LIMITS, st.floats(1e-3, 1e3), st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_clipping_by_value_is_torchs_and_once_is_enough(sizes, max_value, scale, seed):
+    ours, theirs = (parameters(sizes, seed, scale) for _ in range(2))
+    clip_grad_value_(iter(ours), max_value)
+    torch.nn.utils.clip_grad_value_(theirs, max_value)
+    assert torch.equal(grads_of(ours), grads_of(theirs))
+    clip_grad_value_(ours, max_value)
+    assert torch.equal(grads_of(ours), grads_of(theirs))
+
+
+def test_by_value_an_infinity_becomes_the_limit_and_what_has_no_gradient_is_skipped():
+    weight, frozen = (torch.nn.Parameter(torch.zeros(3)) for _ in range(2))
+    weight.grad = torch.tensor([math.inf, -math.inf, 0.5])
+    clip_grad_value_([weight, frozen], 1.0)
+    assert weight.grad.tolist() == [1.0, -1.0, 0.5]
+    assert frozen.grad is None
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan])
+def test_a_limit_by_value_that_makes_no_sense_is_refused(bad):
+    with pytest.raises(ValueError, match=f"max_value must not be negative, got max_value={bad}"):
+        clip_grad_value_(parameters([3]), bad)

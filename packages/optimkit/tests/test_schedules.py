@@ -1,12 +1,19 @@
-"""cosine_schedule: worked values (table), torch's cosine (parity), its bounds (property)."""
+"""Schedules: worked values (table), torch's and each other (parity), their bounds (property)."""
 
+import inspect
 import math
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimkit import cosine_schedule
+from optimkit import (
+    constant_schedule,
+    cosine_schedule,
+    inverse_sqrt_schedule,
+    linear_schedule,
+    wsd_schedule,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +29,7 @@ from optimkit import cosine_schedule
         (10**9, 0.1),
     ],
 )
-def test_worked_values(step, lr):
+def test_worked_values_of_the_cosine(step, lr):
     got = cosine_schedule(step, max_lr=1.0, min_lr=0.1, warmup_steps=4, decay_steps=12)
     assert got == pytest.approx(lr, abs=1e-15)
 
@@ -103,3 +110,113 @@ def test_arguments_that_contradict_each_other_are_named(change, message):
     good = {"step": 0, "max_lr": 1.0, "min_lr": 0.1, "warmup_steps": 2, "decay_steps": 8}
     with pytest.raises(ValueError, match=message):
         cosine_schedule(**(good | change))
+
+
+WSD = {"max_lr": 1.0, "min_lr": 0.2, "warmup_steps": 4, "stable_steps": 8, "decay_steps": 16}
+LINEAR = {"max_lr": 1.0, "min_lr": 0.2, "warmup_steps": 4, "decay_steps": 12}
+RISE = {"max_lr": 1.0, "warmup_steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "values"),
+    [
+        (wsd_schedule, WSD, {0: 0, 1: 0.25, 4: 1, 7: 1, 8: 1, 10: 0.6, 16: 0.2, 10**9: 0.2}),
+        (wsd_schedule, WSD | {"decay": "linear"}, {3: 0.75, 8: 1, 10: 0.8, 12: 0.6, 16: 0.2}),
+        (wsd_schedule, WSD | {"stable_steps": 16}, {15: 1, 16: 0.2}),  # no way down: a cliff
+        (linear_schedule, LINEAR, {0: 0, 3: 0.75, 4: 1, 6: 0.8, 8: 0.6, 12: 0.2, 13: 0.2}),
+        (inverse_sqrt_schedule, RISE, {0: 0, 1: 0.25, 4: 1, 16: 0.5, 400: 0.1}),
+        (constant_schedule, RISE, {0: 0, 3: 0.75, 4: 1, 10**9: 1}),
+        (constant_schedule, RISE | {"warmup_steps": 0}, {0: 1, 1: 1}),
+    ],
+)
+def test_worked_values(schedule, options, values):
+    got = {step: schedule(step, **options) for step in values}
+    assert got == pytest.approx(values, abs=1e-12)
+
+
+def test_without_warm_up_the_linear_one_is_torchs():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    theirs = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, end_factor=0.1, total_iters=40)
+    for step in range(50):
+        ours = linear_schedule(step, max_lr=0.5, min_lr=0.05, warmup_steps=0, decay_steps=40)
+        assert ours == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+@given(st.integers(0, 10_000), st.integers(1, 4000), st.integers(1, 2048))
+def test_the_inverse_root_is_the_transformers(step, warmup_steps, d_model):
+    # Vaswani et al. 2017, eq. 3, as it is written; there step 0 does not occur.
+    step += 1
+    theirs = d_model**-0.5 * min(step**-0.5, step * warmup_steps**-1.5)
+    max_lr = (d_model * warmup_steps) ** -0.5
+    ours = inverse_sqrt_schedule(step, max_lr=max_lr, warmup_steps=warmup_steps)
+    assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+TRAPEZOIDS = st.builds(
+    lambda rates, steps, decay: {
+        "min_lr": min(rates),
+        "max_lr": max(rates),
+        **dict(zip(("warmup_steps", "stable_steps", "decay_steps"), sorted(steps), strict=True)),
+        "decay": decay,
+    },
+    st.tuples(st.floats(0, 10), st.floats(0, 10)),
+    st.tuples(*[st.integers(0, 500)] * 3),
+    st.sampled_from(["linear", "1-sqrt"]),
+)
+
+
+@given(TRAPEZOIDS, st.integers(0, 1000))
+def test_the_trapezoid_rises_is_level_and_falls(schedule, step):
+    lr, following = (wsd_schedule(at, **schedule) for at in (step, step + 1))
+    slack = 1e-12
+    if step < schedule["warmup_steps"]:
+        assert lr == constant_schedule(
+            step, max_lr=schedule["max_lr"], warmup_steps=schedule["warmup_steps"]
+        )
+    elif step < schedule["stable_steps"]:
+        assert lr == pytest.approx(schedule["max_lr"])
+    else:
+        assert schedule["min_lr"] <= lr <= schedule["max_lr"] + slack
+        assert following <= lr + slack
+    assert wsd_schedule(schedule["decay_steps"], **schedule) == schedule["min_lr"]
+
+
+@given(TRAPEZOIDS, st.integers(0, 1000))
+def test_the_root_falls_first(schedule, step):
+    straight = wsd_schedule(step, **(schedule | {"decay": "linear"}))
+    root = wsd_schedule(step, **(schedule | {"decay": "1-sqrt"}))
+    assert root <= straight + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("schedule", "arguments", "message"),
+    [
+        (wsd_schedule, WSD | {"step": -1}, "step must not be negative, got step=-1"),
+        (
+            wsd_schedule,
+            WSD | {"step": 0, "stable_steps": 3},
+            "0 <= warmup_steps <= stable_steps <= decay_steps must hold, got warmup_steps=4, "
+            "stable_steps=3, decay_steps=16",
+        ),
+        (wsd_schedule, WSD | {"step": 0, "min_lr": 2.0}, "0 <= min_lr <= max_lr must hold"),
+        (linear_schedule, LINEAR | {"step": 0, "decay_steps": 3}, "must hold, got warmup_steps=4"),
+        (inverse_sqrt_schedule, RISE | {"step": 0, "warmup_steps": 0}, "must be at least 1, got"),
+        (inverse_sqrt_schedule, RISE | {"step": -1}, "step must not be negative"),
+        (inverse_sqrt_schedule, RISE | {"step": 9, "max_lr": math.nan}, "<= max_lr must hold"),
+        (constant_schedule, RISE | {"step": 0, "warmup_steps": -1}, "0 <= warmup_steps must hold"),
+        (constant_schedule, RISE | {"step": 0, "max_lr": -1.0}, "<= max_lr must hold"),
+    ],
+)
+def test_what_contradicts_itself_is_named(schedule, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        schedule(**arguments)
+
+
+def test_an_unknown_way_down_is_named():
+    unchecked = inspect.unwrap(wsd_schedule)  # the tests' type checker would refuse it before us
+    with pytest.raises(
+        ValueError, match=r"decay must be one of \('linear', '1-sqrt'\), got .*'step'"
+    ):
+        unchecked(0, **WSD, decay="step")

@@ -9,7 +9,7 @@ import sys
 import pytest
 import safetensors.torch
 import torch
-from optimkit import SGD, AdamW
+from optimkit import SGD, AdamW, Lion, Muon, muon_groups
 from safetensors import safe_open
 from torch import nn
 from trainkit import load_checkpoint, save_checkpoint
@@ -84,6 +84,28 @@ def test_an_optimizer_without_state_and_none_at_all_are_saved_too(make_model):
         assert load_checkpoint(out, other, other_optimizer) == 0
         assert torch.equal(other.lm_head.weight, model.lm_head.weight)
         assert other_optimizer is None or not other_optimizer.state
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "make_optimizer",
+    [
+        pytest.param(lambda model: Lion(model.parameters(), lr=1e-3), id="lion"),
+        pytest.param(lambda model: Muon(muon_groups(model, 0.1), lr=1e-2), id="muon"),
+    ],
+)
+def test_states_that_torch_does_not_know_are_saved_whole(
+    tmp_path, make_model, make_optimizer, dtype
+):
+    model, other = make_model().to(dtype), make_model(seed=1).to(dtype)
+    optimizer, other_optimizer = make_optimizer(model), make_optimizer(other)
+    train_a_little(model, optimizer)
+    save_checkpoint(model, optimizer, 3, tmp_path / "checkpoint")
+    load_checkpoint(tmp_path / "checkpoint", other, other_optimizer)
+    assert_same(snapshot(other, other_optimizer), snapshot(model, optimizer))
+    train_a_little(model, optimizer)
+    train_a_little(other, other_optimizer)
+    assert_same(snapshot(other, other_optimizer), snapshot(model, optimizer))
 
 
 def test_moments_keep_their_dtype_beside_bf16_weights(tmp_path, make_model):

@@ -6,7 +6,7 @@ from dataclasses import fields
 from itertools import pairwise
 
 import pytest
-from trainkit import TrainConfig, make_optimizer, parameter_groups
+from trainkit import TrainConfig, make_optimizer
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,18 @@ def test_every_field_says_what_it_is():
     assert described == {field.name for field in fields(TrainConfig)}
 
 
-def test_only_matrices_decay(make_model):
+def test_gains_and_embeddings_do_not_decay(make_model):
     model = make_model()
-    model.lm_head.weight.requires_grad_(False)
-    decaying, resting = parameter_groups(model, 0.3)
+    decaying, resting = make_optimizer(model, TrainConfig(weight_decay=0.3)).param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert decaying["weight_decay"] == 0.3
     assert resting["weight_decay"] == 0.0
-    assert all("ln" in names[id(parameter)] for parameter in resting["params"])
-    assert len(resting["params"]) == 5
-    assert len(decaying["params"]) + 5 == len(names) - 1  # without the frozen one
+    assert [names[id(parameter)] for parameter in resting["params"]] == [
+        "token_embeddings.weight",
+        *(f"layers.{layer}.{norm}.weight" for layer in range(2) for norm in ("ln1", "ln2")),
+        "ln_final.weight",
+    ]
+    assert len(decaying["params"]) + len(resting["params"]) == len(names)
 
 
 def test_the_optimizer_takes_its_numbers_from_the_config(make_model):

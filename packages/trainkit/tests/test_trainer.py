@@ -17,9 +17,12 @@ def read_metrics(trainer):
 def by_hand(trainer, steps):
     """Losses, gradient norms and weights of `steps` updates, by torch alone."""
     model, config = trainer.model, trainer.config
-    matrices = [p for p in model.parameters() if p.ndim == 2]
-    gains = [p for p in model.parameters() if p.ndim == 1]
-    groups = [{"params": matrices}, {"params": gains, "weight_decay": 0.0}]
+    named = dict(model.named_parameters())
+    resting = [name for name in named if ".ln" in f".{name}" or name == "token_embeddings.weight"]
+    groups = [
+        {"params": [named[name] for name in named if name not in resting]},
+        {"params": [named[name] for name in resting], "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=config.weight_decay)
     losses, norms = [], []
     for step in range(1, steps + 1):

@@ -1,8 +1,37 @@
 """Optimizers, learning-rate schedules and gradient clipping, each from its formula."""
 
+from optimkit.accumulation import accumulation_weights
 from optimkit.adamw import AdamW
-from optimkit.clipping import clip_grad_norm_
-from optimkit.schedules import cosine_schedule
+from optimkit.clipping import clip_grad_norm_, clip_grad_value_
+from optimkit.groups import muon_groups, parameter_groups
+from optimkit.lion import Lion
+from optimkit.matmul_dtype import fastest_matmul_dtype
+from optimkit.muon import Muon
+from optimkit.newton_schulz import newton_schulz
+from optimkit.schedules import (
+    constant_schedule,
+    cosine_schedule,
+    inverse_sqrt_schedule,
+    linear_schedule,
+    wsd_schedule,
+)
 from optimkit.sgd import SGD
 
-__all__ = ["SGD", "AdamW", "clip_grad_norm_", "cosine_schedule"]
+__all__ = [
+    "SGD",
+    "AdamW",
+    "Lion",
+    "Muon",
+    "accumulation_weights",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "constant_schedule",
+    "cosine_schedule",
+    "fastest_matmul_dtype",
+    "inverse_sqrt_schedule",
+    "linear_schedule",
+    "muon_groups",
+    "newton_schulz",
+    "parameter_groups",
+    "wsd_schedule",
+]

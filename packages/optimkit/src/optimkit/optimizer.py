@@ -1,6 +1,7 @@
-"""What the optimizers share: the walk over the parameters, and whose state they take over."""
+"""What the optimizers share: the walk over the parameters, fp32 at least, and torch's states."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, ClassVar, overload
 
 import torch
@@ -9,6 +10,9 @@ from torch.optim.optimizer import StateDict
 
 from optimkit.checks import require
 
+State = dict[str, Any]
+Group = dict[str, Any]
+
 
 class PerParameterOptimizer(torch.optim.Optimizer):
     """An optimizer that updates each parameter from its own gradient and state alone.
@@ -16,24 +20,30 @@ class PerParameterOptimizer(torch.optim.Optimizer):
     A subclass gives its rule in `_update` and its limits in `_check`. Groups, hooks, `state_dict`
     and torch's learning-rate schedulers work as in torch. Parameters without a gradient are left
     alone: no update, no decay, no state.
+
+    Weights and states are fp32 at least. Of a parameter in bf16 or fp16 the state keeps, in fp32,
+    the `remainder` that its dtype could not hold: weight = parameter + remainder, exactly. That is
+    the fp32 master copy of Micikevicius et al. 2018, section 3.1
+    (https://arxiv.org/abs/1710.03740), but never stale: weights that are loaded into the model
+    between two steps count.
     """
 
     # Options of torch's twin that would change the update, and that are not implemented here.
     _foreign_options: ClassVar[tuple[str, ...]] = ()
 
     @staticmethod
-    def _check(group: dict[str, Any]) -> None:
+    def _check(group: Group) -> None:
         """Raise a `ValueError` if the hyperparameters in `group` make no sense."""
         raise NotImplementedError
 
     @staticmethod
     def _update(
-        parameter: Tensor, grad: Tensor, state: dict[str, Any], group: dict[str, Any]
+        weights: list[Tensor], grads: list[Tensor], states: list[State], group: Group
     ) -> None:
-        """Change `parameter` and `state` in place, with the hyperparameters in `group`."""
+        """Change `weights` and `states` in place, with the hyperparameters in `group`."""
         raise NotImplementedError
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
+    def add_param_group(self, param_group: Group) -> None:
         """Add parameters with hyperparameters of their own; those not named are the defaults."""
         self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
@@ -47,7 +57,25 @@ class PerParameterOptimizer(torch.optim.Optimizer):
         for group in state_dict["param_groups"]:
             foreign = {name: group[name] for name in self._foreign_options if group.get(name)}
             require(not foreign, f"{type(self).__name__} lacks options this state needs", **foreign)
+        before = self.param_groups
         super().load_state_dict(state_dict)
+        for group, own in zip(self.param_groups, before, strict=True):
+            for name, value in own.items():
+                group.setdefault(name, value)  # what torch's twin does not know
+        self._load_in_fp32(state_dict)
+
+    def _load_in_fp32(self, state_dict: StateDict) -> None:
+        """Undo torch's cast of every state to the dtype of its parameter."""
+        indices = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
+        for index, parameter in zip(indices, self._parameters(), strict=True):
+            if _is_low_precision(parameter):
+                for name, value in state_dict["state"].get(index, {}).items():
+                    if isinstance(value, Tensor):
+                        loaded = self.state[parameter][name]
+                        self.state[parameter][name] = value.to(loaded.device, torch.float32)
+
+    def _parameters(self) -> Iterator[Tensor]:
+        return chain.from_iterable(group["params"] for group in self.param_groups)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -64,17 +92,39 @@ class PerParameterOptimizer(torch.optim.Optimizer):
             What `closure` returned.
 
         Raises:
-            ValueError: a gradient is sparse or complex.
+            ValueError: a gradient is sparse or complex; nothing of its group was updated then.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            for parameter in group["params"]:
-                grad = parameter.grad
-                if grad is not None:
-                    dense = grad.layout == torch.strided and not grad.is_complex()
-                    require(dense, "gradients must be dense and real", grad=grad.type())
-                    self._update(parameter, grad, self.state[parameter], group)
+            self._update_group(group)
         return loss
+
+    def _update_group(self, group: Group) -> None:
+        moving = [(p, p.grad) for p in group["params"] if p.grad is not None]
+        for _, grad in moving:
+            dense = grad.layout == torch.strided and not grad.is_complex()
+            require(dense, "gradients must be dense and real", grad=grad.type())
+        together = [(p, grad) for p, grad in moving if not _is_low_precision(p)]
+        if together:
+            weights, grads = (list(tensors) for tensors in zip(*together, strict=True))
+            self._update(weights, grads, [self.state[weight] for weight in weights], group)
+        for parameter, grad in moving:
+            # One at a time, so that a single weight, not the whole model, exists in fp32.
+            if _is_low_precision(parameter):
+                self._update_in_fp32(parameter, grad, group)
+
+    def _update_in_fp32(self, parameter: Tensor, grad: Tensor, group: Group) -> None:
+        state = self.state[parameter]
+        if "remainder" not in state:
+            state["remainder"] = torch.zeros_like(parameter, dtype=torch.float32)
+        weight = parameter + state["remainder"]
+        self._update([weight], [grad.float()], [state], group)
+        parameter.copy_(weight)
+        torch.sub(weight, parameter, out=state["remainder"])
+
+
+def _is_low_precision(parameter: Tensor) -> bool:
+    return parameter.dtype in (torch.bfloat16, torch.float16)

@@ -15,7 +15,7 @@ from trainkit.measuring import (
     measure_compile,
     measure_precision,
 )
-from trainkit.optimizer import make_optimizer, parameter_groups
+from trainkit.optimizer import make_optimizer
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
 from trainkit.token_file import TokenFileInfo
@@ -48,7 +48,6 @@ __all__ = [
     "measure_compile",
     "measure_precision",
     "next_token_probs",
-    "parameter_groups",
     "precision_context",
     "replace_file",
     "save_checkpoint",

@@ -31,7 +31,8 @@ class TrainConfig:
     decay_steps: int | None = None
     """Updates until the cosine has come down to `min_lr`; None: `max_steps`."""
     weight_decay: float = 0.1
-    """AdamW's, times the learning rate at each update; for matrices, not for gains."""
+    """AdamW's, times the learning rate at each update; for matrices, not for gains and
+    embeddings."""
     beta1: float = 0.9
     """Decay of the gradients' mean at each update."""
     beta2: float = 0.95
