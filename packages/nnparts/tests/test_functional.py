@@ -128,12 +128,13 @@ def test_attention_gradients_are_right():
     )
 
 
-def test_a_query_that_may_look_nowhere_gives_nan_and_leaves_the_others_alone():
+def test_a_query_that_may_look_nowhere_gives_zeros_and_no_gradient():
     mask = torch.tensor([[False, False], [True, False]])
-    value = torch.tensor([[1.0], [2.0]])
-    seen = functional.scaled_dot_product_attention(torch.ones(2, 2), torch.ones(2, 2), value, mask)
-    assert seen[0].isnan().all()
-    assert seen[1] == 1.0
+    query, value = draw(2, 2), torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    seen = functional.scaled_dot_product_attention(query, query, value, mask)
+    assert seen.tolist() == [[0.0], [1.0]]
+    (gradient,) = torch.autograd.grad(seen.sum(), query)
+    assert torch.equal(gradient, torch.zeros(2, 2, dtype=torch.float64))
 
 
 def test_attention_leaves_its_arguments_alone():

@@ -10,8 +10,9 @@ from nnparts.attention import MultiheadSelfAttention
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
 from nnparts.embedding import Embedding
-from nnparts.feed_forward import SwiGLU, default_d_ff
+from nnparts.feed_forward import FeedForward, SwiGLU, default_d_ff
 from nnparts.huggingface import from_huggingface, to_huggingface
+from nnparts.kernels import Impl
 from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.model import TransformerLM
@@ -21,6 +22,8 @@ from nnparts.rope_scaling import RopeScaling
 
 __all__ = [
     "Embedding",
+    "FeedForward",
+    "Impl",
     "KVCache",
     "Linear",
     "MultiheadSelfAttention",

@@ -10,11 +10,11 @@ from nnparts.rope_scaling import RopeScaling
 
 Norm = Literal["pre", "post", "none"]
 Positions = Literal["rope", "learned", "none"]
-FeedForward = Literal["swiglu", "silu", "gelu", "relu2"]
+FeedForwardKind = Literal["swiglu", "silu", "gelu", "relu2"]
 
 _COUNTS = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads")
 _DEFAULTED_COUNTS = ("d_ff", "num_kv_heads", "head_dim")
-_CHOICES = {"norm": Norm, "positions": Positions, "feed_forward": FeedForward}
+_CHOICES = {"norm": Norm, "positions": Positions, "feed_forward": FeedForwardKind}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class TransformerConfig:
     qk_norm: bool = False
     positions: Positions = "rope"
     rope_scaling: RopeScaling | None = None
-    feed_forward: FeedForward = "swiglu"
+    feed_forward: FeedForwardKind = "swiglu"
     tied_embeddings: bool = False
     logit_soft_cap: float | None = None
     dropout: float = 0.0

@@ -1,11 +1,17 @@
-"""The position-wise feed-forward network."""
+"""The position-wise feed-forward networks: SwiGLU with three matrices, the plain one with two."""
+
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nnparts.functional import silu
+from nnparts import functional
+from nnparts.kernels import Impl, select_kernels
 from nnparts.linear import Linear
+
+Activation = Literal["silu", "gelu", "relu2"]
+_ACTIVATIONS = {"silu": functional.silu, "gelu": functional.gelu, "relu2": functional.relu2}
 
 
 def default_d_ff(d_model: int) -> int:
@@ -28,6 +34,7 @@ class SwiGLU(torch.nn.Module):
         device: where the weights lie; torch's default if None.
         dtype: of the weights; torch's default if None.
         generator: source of the initial draws; torch's global one if None.
+        impl: what computes it, see `kernels`.
     """
 
     def __init__(
@@ -38,13 +45,56 @@ class SwiGLU(torch.nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
+        impl: Impl = "fast",
     ) -> None:
         super().__init__()
         d_ff = default_d_ff(d_model) if d_ff is None else d_ff
         self.w1 = Linear(d_model, d_ff, device, dtype, generator=generator)
         self.w2 = Linear(d_ff, d_model, device, dtype, generator=generator)
         self.w3 = Linear(d_model, d_ff, device, dtype, generator=generator)
+        self.kernels = select_kernels(impl)
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """`(..., d_model)` -> `(..., d_model)`."""
-        return self.w2(silu(self.w1(x)) * self.w3(x))
+        return self.w2(self.kernels.swiglu(self.w1(x), self.w3(x)))
+
+
+class FeedForward(torch.nn.Module):
+    """FFN(x) = W2 f(W1 x).
+
+    Vaswani et al. 2017, eq. 2 (https://arxiv.org/abs/1706.03762), without biases and with another
+    f than its ReLU.
+
+    Args:
+        d_model: width of input and output.
+        d_ff: width between; 4 d_model if None.
+        activation: f, "silu", "gelu" (exact) or "relu2", the squared ReLU.
+        device: where the weights lie; torch's default if None.
+        dtype: of the weights; torch's default if None.
+        generator: source of the initial draws; torch's global one if None.
+
+    Raises:
+        ValueError: there is no such activation.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int | None = None,
+        activation: Activation = "gelu",
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f"activation must be one of {tuple(_ACTIVATIONS)}, got {activation!r}")
+        d_ff = 4 * d_model if d_ff is None else d_ff
+        self.w1 = Linear(d_model, d_ff, device, dtype, generator=generator)
+        self.w2 = Linear(d_ff, d_model, device, dtype, generator=generator)
+        self.activation = _ACTIVATIONS[activation]
+
+    def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """`(..., d_model)` -> `(..., d_model)`."""
+        return self.w2(self.activation(self.w1(x)))

@@ -15,13 +15,13 @@ class LayerCache:
     """One layer's share of a `KVCache`.
 
     Attributes:
-        keys: `(batch, num_heads, context_length, head_dim)`, filled up to `length`.
+        keys: `(batch, num_kv_heads, context_length, head_dim)`, filled up to `length`.
         values: the same.
         length: positions filled before this pass.
     """
 
-    keys: Float[Tensor, "batch num_heads context_length head_dim"]
-    values: Float[Tensor, "batch num_heads context_length head_dim"]
+    keys: Float[Tensor, "batch num_kv_heads context_length head_dim"]
+    values: Float[Tensor, "batch num_kv_heads context_length head_dim"]
     length: int
 
     def append(
@@ -41,8 +41,8 @@ class LayerCache:
         slot = self.keys[..., self.length : end, :]  # cut short where the cache is full
         if slot.shape != key.shape:
             raise ValueError(
-                f"the cache has room for (batch, num_heads, seq, head_dim) = {tuple(slot.shape)},"
-                f" got {tuple(key.shape)}: make one for this batch size, or reset it"
+                "the cache has room for (batch, num_kv_heads, seq, head_dim) ="
+                f" {tuple(slot.shape)}, got {tuple(key.shape)}: make one for this batch size, or reset it"
             )
         slot.copy_(key)
         self.values[..., self.length : end, :].copy_(value)
@@ -63,7 +63,7 @@ class KVCache:
         dtype: of keys and values; torch's default if None.
 
     Attributes:
-        keys: `(num_layers, batch, num_heads, context_length, head_dim)`.
+        keys: `(num_layers, batch, num_kv_heads, context_length, head_dim)`.
         values: the same.
         length: positions filled.
     """
@@ -78,7 +78,8 @@ class KVCache:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
-        heads, head_dim = config.num_heads, config.head_dim
+        heads, head_dim = config.num_kv_heads, config.head_dim
+        assert heads is not None and head_dim is not None  # noqa: PT018 (filled in by the config)
         shape = (config.num_layers, batch_size, heads, config.context_length, head_dim)
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
         self.values = torch.zeros(shape, device=device, dtype=dtype)

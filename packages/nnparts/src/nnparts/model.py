@@ -7,6 +7,7 @@ from torch import Tensor
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
 from nnparts.embedding import Embedding
+from nnparts.kernels import Impl
 from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.norm import RMSNorm
@@ -27,6 +28,7 @@ class TransformerLM(torch.nn.Module):
         device: where the weights lie; torch's default if None.
         dtype: of the weights; torch's default if None.
         generator: source of the initial draws; torch's global one if None.
+        impl: "fast", or "reference" for the definitions of `functional`; see `kernels`.
 
     Attributes:
         config: the shape.
@@ -39,9 +41,11 @@ class TransformerLM(torch.nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
+        impl: Impl = "fast",
     ) -> None:
         super().__init__()
         self.config = config
+        assert config.head_dim is not None  # filled in by the config
         vocab_size, d_model = config.vocab_size, config.d_model
         rope = RotaryPositionalEmbedding(
             config.rope_theta, config.head_dim, config.context_length, device
@@ -56,10 +60,11 @@ class TransformerLM(torch.nn.Module):
                 device=device,
                 dtype=dtype,
                 generator=generator,
+                impl=impl,
             )
             for _ in range(config.num_layers)
         )
-        self.ln_final = RMSNorm(d_model, device=device, dtype=dtype)
+        self.ln_final = RMSNorm(d_model, device=device, dtype=dtype, impl=impl)
         self.lm_head = Linear(d_model, vocab_size, device, dtype, generator=generator)
 
     def forward(

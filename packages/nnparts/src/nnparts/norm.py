@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nnparts.functional import rms_norm
+from nnparts.kernels import Impl, select_kernels
 
 
 class RMSNorm(torch.nn.Module):
@@ -18,6 +18,7 @@ class RMSNorm(torch.nn.Module):
         eps: added to the mean square, in its unit.
         device: where the gains lie; torch's default if None.
         dtype: of the gains; torch's default if None.
+        impl: what computes it, see `kernels`.
     """
 
     def __init__(
@@ -26,9 +27,12 @@ class RMSNorm(torch.nn.Module):
         eps: float = 1e-5,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        impl: Impl = "fast",
     ) -> None:
         super().__init__()
         self.eps = eps
+        self.kernels = select_kernels(impl)
         self.weight = torch.nn.Parameter(torch.empty(d_model, device=device, dtype=dtype))
         self.reset_parameters()
 
@@ -38,4 +42,4 @@ class RMSNorm(torch.nn.Module):
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """`(..., d_model)` -> `(..., d_model)`."""
-        return rms_norm(x, self.weight, self.eps)
+        return self.kernels.rms_norm(x, self.weight, self.eps)

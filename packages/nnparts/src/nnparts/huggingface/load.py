@@ -101,12 +101,14 @@ def _redundant(model: TransformerLM, weights: files.Weights) -> list[str]:
 def _assign(
     model: TransformerLM, weights: files.Weights, device: torch.device, dtype: torch.dtype | None
 ) -> None:
+    head_dim = model.config.head_dim
+    assert head_dim is not None  # filled in by the config
     parameters = dict(model.named_parameters())
     stored = {name: weights[huggingface_name(name)] for name in parameters}
     dtype = common_dtype((weight.dtype for weight in stored.values()), dtype)
     for name, parameter in parameters.items():
         weight = stored[name].read()
         if is_rotated(name):
-            weight = pairs_from_halves(weight, model.config.head_dim)
+            weight = pairs_from_halves(weight, head_dim)
         # Swapped, not set: modules that share the parameter go on sharing it.
         torch.utils.swap_tensors(parameter, torch.nn.Parameter(weight.to(device, dtype)))

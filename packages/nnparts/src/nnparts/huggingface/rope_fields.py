@@ -53,11 +53,11 @@ def read_rope(fields: dict[str, Any]) -> tuple[float, RopeScaling | None]:
         ValueError: a kind of scaling, or a key of one, that `RopeScaling` has no field for; or a
             key is missing.
     """
-    layout = fields.get("rope_scaling") or fields.get("rope_parameters") or {}
+    layout: dict[str, Any] = fields.get("rope_scaling") or fields.get("rope_parameters") or {}
     given = {key: value for key, value in layout.items() if value is not None}
     theta = float(given.pop("rope_theta", fields["rope_theta"]))
     old_kind = given.pop("type", "default")
-    kind = given.pop("rope_type", old_kind)
+    kind: Any = given.pop("rope_type", old_kind)
     _drop_neutral(given)
     if kind == "default" and not given:
         return theta, None
@@ -71,9 +71,8 @@ def read_rope(fields: dict[str, Any]) -> tuple[float, RopeScaling | None]:
         inside = given.get(_ORIGINAL, fields["max_position_embeddings"])
         given[_ORIGINAL] = fields.get(_ORIGINAL) or inside
     _check_keys(kind, given)
-    return theta, RopeScaling(
-        **{"kind": kind, **{_SCALING_FIELDS[kind][key]: given[key] for key in given}}
-    )
+    numbers: dict[str, Any] = {_SCALING_FIELDS[kind][key]: given[key] for key in given}
+    return theta, RopeScaling(kind, **numbers)
 
 
 def _drop_neutral(given: dict[str, Any]) -> None:

@@ -71,6 +71,8 @@ def _config_fields(
 def _write_weights(
     model: TransformerLM, directory: Path, dtype: torch.dtype, max_shard_bytes: int
 ) -> None:
+    head_dim = model.config.head_dim
+    assert head_dim is not None  # filled in by the config
     # A tied head comes once, as the embeddings, like in transformers' own files.
     parameters = {huggingface_name(name): (name, p) for name, p in model.named_parameters()}
 
@@ -78,7 +80,7 @@ def _write_weights(
         name, parameter = parameters[theirs]
         weight = parameter.detach().to("cpu", dtype)
         if is_rotated(name):
-            weight = halves_from_pairs(weight, model.config.head_dim)
+            weight = halves_from_pairs(weight, head_dim)
         return weight.clone(memory_format=torch.contiguous_format)
 
     sizes = {theirs: p.numel() * dtype.itemsize for theirs, (_, p) in parameters.items()}

@@ -1,0 +1,101 @@
+"""The one place where a faster kernel takes an operation over from its definition.
+
+`functional.py` says what each operation is; `REFERENCE` computes them just so. `FAST` has torch's
+fused kernel wherever one was measured to be faster, and the definition elsewhere. Modules take
+`impl="fast"` or `impl="reference"`, and tests hold the two equal, forward and backward.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as torch_functional
+
+from nnparts import functional
+from nnparts.masks import causal_mask
+
+Impl = Literal["fast", "reference"]
+
+
+@runtime_checkable
+class Attention(Protocol):
+    """What `functional.grouped_query_attention` does, with its arguments."""
+
+    def __call__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None = None,
+        *,
+        is_causal: bool = False,
+        dropout_share: float = 0.0,
+    ) -> Tensor:
+        """Attend, with num_heads / num_kv_heads heads of queries to one of keys and values."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What computes each operation, by the operation's name in `functional`."""
+
+    grouped_query_attention: Attention
+    rms_norm: Callable[[Tensor, Tensor, float], Tensor]
+    swiglu: Callable[[Tensor, Tensor], Tensor]
+
+
+def select_kernels(impl: Impl) -> Kernels:
+    """The kernels that a module made with `impl` calls.
+
+    Raises:
+        ValueError: there is no such `impl`.
+    """
+    if impl not in _KERNELS:
+        raise ValueError(f"impl must be one of {tuple(_KERNELS)}, got {impl!r}")
+    return _KERNELS[impl]
+
+
+def grouped_query_attention(
+    query: Float[Tensor, "... num_heads queries head_dim"],
+    key: Float[Tensor, "... num_kv_heads keys head_dim"],
+    value: Float[Tensor, "... num_kv_heads keys value_dim"],
+    mask: Bool[Tensor, "... queries keys"] | None = None,
+    *,
+    is_causal: bool = False,
+    dropout_share: float = 0.0,
+) -> Float[Tensor, "... num_heads queries value_dim"]:
+    """`functional.grouped_query_attention` by torch's kernels, which hold no matrix of scores.
+
+    That is, on a GPU, and on a CPU without dropout; only the first derivative is to be had.
+    """
+    queries, keys = query.shape[-2], key.shape[-2]
+    # Torch's own is_causal lines up the *first* query and key: the same for a square alone, where
+    # it halves the work. A single query, the step of decoding, has no later key at all.
+    is_square = is_causal and mask is None and queries == keys
+    if is_causal and not is_square and queries > 1:
+        causal = causal_mask(queries, keys, query.device)
+        mask = causal if mask is None else mask & causal
+    return torch_functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        None if mask is None else mask.unsqueeze(-3),
+        dropout_p=dropout_share,
+        is_causal=is_square,
+        enable_gqa=query.shape[-3] != key.shape[-3],
+    )
+
+
+REFERENCE = Kernels(
+    grouped_query_attention=functional.grouped_query_attention,
+    rms_norm=functional.rms_norm,
+    swiglu=functional.swiglu,
+)
+FAST = Kernels(
+    grouped_query_attention=grouped_query_attention,
+    rms_norm=functional.rms_norm,
+    swiglu=functional.swiglu,
+)
+_KERNELS: dict[Impl, Kernels] = {"fast": FAST, "reference": REFERENCE}
