@@ -106,12 +106,11 @@ def read_config(fields: dict[str, Any]) -> TransformerConfig:
     model_type = _model_type(fields)
     fields = {**_DEFAULTS, **_DEFAULTS_OF[model_type], **fields}
     _check_readable(fields)
+    numbers = {ours: fields[theirs] for ours, theirs in _FIELDS.items()}
+    numbers["norm_eps"] = float(numbers["norm_eps"])  # JSON may write it as an integer
     rope_theta, rope_scaling = read_rope(fields)
     return TransformerConfig(
-        **{
-            **{ours: fields[theirs] for ours, theirs in _FIELDS.items()},
-            "norm_eps": float(fields["rms_norm_eps"]),
-        },
+        **numbers,
         rope_theta=rope_theta,
         rope_scaling=rope_scaling,
         qk_norm=model_type == "qwen3",

@@ -57,7 +57,7 @@ def read_rope(fields: dict[str, Any]) -> tuple[float, RopeScaling | None]:
     given = {key: value for key, value in layout.items() if value is not None}
     theta = float(given.pop("rope_theta", fields["rope_theta"]))
     old_kind = given.pop("type", "default")
-    kind: Any = given.pop("rope_type", old_kind)
+    kind = given.pop("rope_type", old_kind)
     _drop_neutral(given)
     if kind == "default" and not given:
         return theta, None
@@ -71,8 +71,10 @@ def read_rope(fields: dict[str, Any]) -> tuple[float, RopeScaling | None]:
         inside = given.get(_ORIGINAL, fields["max_position_embeddings"])
         given[_ORIGINAL] = fields.get(_ORIGINAL) or inside
     _check_keys(kind, given)
-    numbers: dict[str, Any] = {_SCALING_FIELDS[kind][key]: given[key] for key in given}
-    return theta, RopeScaling(kind, **numbers)
+    arguments: dict[str, Any] = {"kind": kind}
+    for key, value in given.items():
+        arguments[_SCALING_FIELDS[kind][key]] = value if key == _ORIGINAL else float(value)
+    return theta, RopeScaling(**arguments)
 
 
 def _drop_neutral(given: dict[str, Any]) -> None:
