@@ -5,7 +5,7 @@ them together as `TransformerConfig` says; `KVCache` makes it quick to sample fr
 `to_huggingface` and `from_huggingface` exchange models with `transformers`.
 """
 
-from nnparts import functional
+from nnparts import functional, masks
 from nnparts.attention import MultiheadSelfAttention
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
@@ -37,5 +37,6 @@ __all__ = [
     "default_d_ff",
     "from_huggingface",
     "functional",
+    "masks",
     "to_huggingface",
 ]

@@ -11,13 +11,14 @@ from nnparts.init import truncated_normal_
 class Embedding(torch.nn.Module):
     """Row `token_id` of a learned table, `(num_embeddings, embedding_dim)`, for every id.
 
-    The table is `weight` and begins as N(0, 1) truncated at +-3.
+    The table is `weight` and begins as N(0, std^2) truncated at 3 standard deviations.
 
     Args:
         num_embeddings: rows of the table: the size of the vocabulary.
         embedding_dim: width of a row: d_model.
         device: where the table lies; torch's default if None.
         dtype: of the table; torch's default if None.
+        std: standard deviation of the initial draw.
         generator: source of the initial draw; torch's global one if None.
     """
 
@@ -28,9 +29,11 @@ class Embedding(torch.nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         *,
+        std: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.std = std
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         weight = torch.empty(num_embeddings, embedding_dim, device=device, dtype=dtype)
@@ -39,7 +42,7 @@ class Embedding(torch.nn.Module):
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the table anew."""
-        truncated_normal_(self.weight, 1.0, generator)
+        truncated_normal_(self.weight, self.std, generator)
 
     def forward(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... embedding_dim"]:
         """`(...)`, int32 or int64 -> `(..., embedding_dim)`.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nnparts.config import TransformerConfig
@@ -42,7 +42,8 @@ class LayerCache:
         if slot.shape != key.shape:
             raise ValueError(
                 "the cache has room for (batch, num_kv_heads, seq, head_dim) ="
-                f" {tuple(slot.shape)}, got {tuple(key.shape)}: make one for this batch size, or reset it"
+                f" {tuple(slot.shape)}, got {tuple(key.shape)}: make one for this batch size,"
+                " or reset it"
             )
         slot.copy_(key)
         self.values[..., self.length : end, :].copy_(value)
@@ -54,7 +55,9 @@ class KVCache:
 
     `TransformerLM(config)(token_ids, cache=cache)` attends to the `length` positions in it and to
     the new ones, appends the new ones and returns logits for them alone. All rows of the batch
-    have the same length. Inference only: it keeps no graph.
+    grow in step; prompts of several lengths are padded on the left, and the padding, told by the
+    `attention_mask` of that call, is remembered: later tokens neither see it nor count it.
+    Inference only: it keeps no graph.
 
     Args:
         config: of the model that will fill it.
@@ -65,6 +68,8 @@ class KVCache:
     Attributes:
         keys: `(num_layers, batch, num_kv_heads, context_length, head_dim)`.
         values: the same.
+        is_token: `(batch, context_length)`, False at padding.
+        has_padding: whether any filled position is padding; without, no mask is needed.
         length: positions filled.
     """
 
@@ -82,7 +87,12 @@ class KVCache:
         assert heads is not None and head_dim is not None  # noqa: PT018 (filled in by the config)
         shape = (config.num_layers, batch_size, heads, config.context_length, head_dim)
         self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        # Zeros, not whatever memory holds: a hidden NaN times its probability 0 would be NaN.
         self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.is_token = torch.ones(
+            batch_size, config.context_length, dtype=torch.bool, device=device
+        )
+        self.has_padding = False
         self.length = 0
 
     @classmethod
@@ -107,6 +117,22 @@ class KVCache:
         """The share of layer `index`, a view."""
         return LayerCache(self.keys[index], self.values[index], self.length)
 
+    def extend_attention_mask(
+        self, attention_mask: Bool[Tensor, "batch seq"] | None, seq: int
+    ) -> Bool[Tensor, "batch keys"] | None:
+        """Remember which of `seq` new positions are tokens (None: all), before they are appended.
+
+        Returns:
+            `(batch, length + seq)`, False at padding; None where there is none.
+        """
+        end = self.length + seq
+        self.has_padding = self.has_padding or attention_mask is not None
+        if not self.has_padding:
+            return None
+        self.is_token[:, self.length : end] = True if attention_mask is None else attention_mask
+        return self.is_token[:, :end]
+
     def reset(self) -> None:
         """Forget every position; the memory stays."""
         self.length = 0
+        self.has_padding = False

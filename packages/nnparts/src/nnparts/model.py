@@ -1,27 +1,39 @@
 """The language model."""
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+import math
+from collections.abc import Callable
 
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from nnparts import functional
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
 from nnparts.embedding import Embedding
 from nnparts.kernels import Impl
 from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
+from nnparts.masks import decoder_mask, positions_in_documents
 from nnparts.norm import RMSNorm
 from nnparts.rope import RotaryPositionalEmbedding
+from nnparts.tying import share_weight, tie_weights
+
+_TIED = ("token_embeddings", "lm_head")
 
 
 class TransformerLM(torch.nn.Module):
     """logits = W_head RMSNorm(block_L(... block_1(embedding(token_ids)))).
 
-    A decoder of pre-norm blocks with RoPE, SwiGLU and untied embeddings, as in Llama (Touvron et
-    al. 2023, section 2.2, https://arxiv.org/abs/2302.13971). The weights go by the names of the
-    Stanford CS336 reference: `token_embeddings`, `layers.0.attn.q_proj`, ..., `lm_head`.
+    By default a decoder of pre-norm blocks with RoPE, SwiGLU and untied embeddings, as in Llama
+    (Touvron et al. 2023, section 2.2, https://arxiv.org/abs/2302.13971); `TransformerConfig` has
+    the other choices. The weights go by the names of the Stanford CS336 reference:
+    `token_embeddings`, `layers.0.attn.q_proj`, ..., `lm_head`. The norm before the head,
+    `ln_final`, belongs to pre-norm alone: after post-norm the stream is normalized already.
 
-    To start without memory, make it on `device="meta"`, then `to_empty`, then load a state dict.
+    To start without memory, make it on `device="meta"`, then `to_empty`, then load a state dict or
+    call `reset_parameters`.
 
     Args:
         config: the shape.
@@ -45,54 +57,225 @@ class TransformerLM(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        assert config.head_dim is not None  # filled in by the config
+        self.checkpoints_blocks = False
         vocab_size, d_model = config.vocab_size, config.d_model
-        rope = RotaryPositionalEmbedding(
-            config.rope_theta, config.head_dim, config.context_length, device
-        )
-        self.token_embeddings = Embedding(vocab_size, d_model, device, dtype, generator=generator)
+        # A tied table begins as a head would: rows of N(0, 1) would make logits of size
+        # sqrt(d_model), and a first loss far above log(vocab_size).
+        std = math.sqrt(2 / (vocab_size + d_model)) if config.tied_embeddings else 1.0
+
+        def embed(rows: int) -> Embedding:
+            return Embedding(rows, d_model, device, dtype, std=std, generator=generator)
+
+        self.token_embeddings = embed(vocab_size)
+        self.position_embeddings = None
+        if config.positions == "learned":
+            self.position_embeddings = embed(config.context_length)
+        rope = _make_rope(config, device, dtype) if config.positions == "rope" else None
         self.layers = torch.nn.ModuleList(
-            TransformerBlock(
-                d_model,
-                config.num_heads,
-                config.d_ff,
-                rope,
-                device=device,
-                dtype=dtype,
-                generator=generator,
-                impl=impl,
-            )
+            _make_block(config, rope, device, dtype, generator=generator, impl=impl)
             for _ in range(config.num_layers)
         )
-        self.ln_final = RMSNorm(d_model, device=device, dtype=dtype, impl=impl)
-        self.lm_head = Linear(d_model, vocab_size, device, dtype, generator=generator)
+        self.ln_final = torch.nn.Identity()
+        if config.norm == "pre":
+            self.ln_final = RMSNorm(d_model, config.norm_eps, device, dtype, impl=impl)
+        head_device = (
+            "meta" if config.tied_embeddings else device
+        )  # tied: the table takes its place
+        self.lm_head = Linear(d_model, vocab_size, head_device, dtype, generator=generator)
+        if config.tied_embeddings:
+            tie_weights(self, *_TIED)
+        self._scale_residual_init()
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw every weight anew, as if the model were made with this `generator`."""
+        for module in self.modules():
+            is_tied_head = module is self.lm_head and self.config.tied_embeddings
+            if isinstance(module, Linear | Embedding) and not is_tied_head:
+                module.reset_parameters(generator)
+            elif isinstance(module, RMSNorm):
+                module.reset_parameters()
+        self._scale_residual_init()
+
+    @torch.no_grad()
+    def _scale_residual_init(self) -> None:
+        """Shrink what writes into the residual stream: 2 num_layers writers then add up to one.
+
+        Radford et al. 2019, GPT-2, section 2.3.
+        """
+        if self.config.residual_init_scaling:
+            for block in self._blocks:
+                for writer in (block.attn.output_proj, block.ffn.w2):
+                    writer.weight.div_(math.sqrt(2 * self.config.num_layers))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TransformerLM":
+        """Keep tied weights one where `to_empty` makes new parameters of those on meta."""
+        super()._apply(fn, recurse)
+        if self.config.tied_embeddings:
+            share_weight(self, *_TIED)
+        return self
+
+    @property
+    def _blocks(self) -> list[TransformerBlock]:
+        return [block for block in self.layers if isinstance(block, TransformerBlock)]
+
+    def checkpoint_blocks(self, enabled: bool = True) -> None:
+        """Keep only the blocks' inputs for backward, and compute each block again there.
+
+        Chen et al. 2016 (https://arxiv.org/abs/1604.06174): a third more time for a forward and
+        backward pass; memory for activations that grows with one block, not with all of them.
+        """
+        self.checkpoints_blocks = enabled
 
     def forward(
-        self, token_ids: Int[Tensor, "... seq"], *, cache: KVCache | None = None
+        self,
+        token_ids: Int[Tensor, "... seq"],
+        *,
+        token_positions: Int[Tensor, "... seq"] | None = None,
+        document_ids: Int[Tensor, "... seq"] | None = None,
+        attention_mask: Bool[Tensor, "... seq"] | None = None,
+        cache: KVCache | None = None,
     ) -> Float[Tensor, "... seq vocab_size"]:
         """Score what may follow each token, given it and those before it.
 
         Args:
             token_ids: `(..., seq)`, int32 or int64; `(batch, seq)` with a cache.
+            token_positions: `(..., seq)`, where RoPE or the learned table puts them; None means
+                from 0 on in each document, padding not counted, or on from those in the cache.
+            document_ids: `(..., seq)`, for sequences packed of several documents, which are runs
+                of equal ids: no token sees another document, or is moved by it.
+            attention_mask: `(..., seq)`, False at padding, left or right, which no token sees. The
+                logits at padding are finite and mean nothing.
             cache: the tokens before these; it is attended to, and these are appended.
 
         Returns:
             Logits, `(..., seq, vocab_size)`.
 
         Raises:
-            IndexError: an id is outside the vocabulary (checked on the CPU alone).
-            ValueError: more tokens than `context_length`, or a cache that doesn't fit.
+            IndexError: an id or a position is outside its table (checked on the CPU alone).
+            ValueError: more tokens than `context_length`, a cache that doesn't fit, or arguments
+                that don't go together.
+        """
+        hidden = self.hidden_states(
+            token_ids,
+            token_positions=token_positions,
+            document_ids=document_ids,
+            attention_mask=attention_mask,
+            cache=cache,
+        )
+        logits = self.lm_head(hidden)
+        cap = self.config.logit_soft_cap
+        return logits if cap is None else functional.soft_cap(logits, cap)
+
+    def hidden_states(
+        self,
+        token_ids: Int[Tensor, "... seq"],
+        *,
+        token_positions: Int[Tensor, "... seq"] | None = None,
+        document_ids: Int[Tensor, "... seq"] | None = None,
+        attention_mask: Bool[Tensor, "... seq"] | None = None,
+        cache: KVCache | None = None,
+    ) -> Float[Tensor, "... seq d_model"]:
+        """What the head reads: `forward` without its last matrix, for losses that need no logits.
+
+        Arguments and errors are those of `forward`.
         """
         start, seq = (0 if cache is None else cache.length), token_ids.shape[-1]
+        self._check_call(start, seq, token_positions, document_ids, cache)
+        if cache is not None:
+            attention_mask = cache.extend_attention_mask(attention_mask, seq)
+        has_places = token_positions is not None or self.config.positions == "none"
+        if not has_places and not (document_ids is None and attention_mask is None):
+            token_positions = positions_in_documents(document_ids, attention_mask)[..., -seq:]
+        mask = decoder_mask(
+            seq,
+            start + seq,
+            window=self.config.sliding_window,
+            document_ids=document_ids,
+            attention_mask=attention_mask,
+            device=token_ids.device,
+        )
+        x = self._embed(token_ids, token_positions, start)
+        rotated = token_positions if self.config.positions == "rope" else None
+        for index, layer in enumerate(self.layers):
+            if self.checkpoints_blocks and torch.is_grad_enabled():
+                x = checkpoint(layer, x, rotated, mask=mask, use_reentrant=False)
+            else:
+                x = layer(x, rotated, mask=mask, cache=cache and cache.layer(index))
+        if cache is not None:
+            # Only now: a pass that fails midway leaves the cache as it was.
+            cache.length += seq
+        return self.ln_final(x)
+
+    def _check_call(
+        self,
+        start: int,
+        seq: int,
+        token_positions: Tensor | None,
+        document_ids: Tensor | None,
+        cache: KVCache | None,
+    ) -> None:
         if start + seq > self.config.context_length:
             raise ValueError(
                 f"a prompt longer than the context: {start} cached and {seq} new tokens, but"
                 f" context_length is {self.config.context_length}; give fewer or reset the cache"
             )
+        if token_positions is not None and self.config.positions == "none":
+            raise ValueError("token_positions are given, but the model has positions='none'")
+        if document_ids is not None and cache is not None:
+            raise ValueError(
+                "document_ids are given with a cache, whose rows are one document each:"
+                " give every document a row"
+            )
+
+    def _embed(self, token_ids: Tensor, token_positions: Tensor | None, start: int) -> Tensor:
+        """Rows of the table, with those of the table of positions where there is one."""
         x = self.token_embeddings(token_ids)
-        for index, layer in enumerate(self.layers):
-            x = layer(x, cache=None if cache is None else cache.layer(index))
-        if cache is not None:
-            # Only now: a pass that fails midway leaves the cache as it was.
-            cache.length += seq
-        return self.lm_head(self.ln_final(x))
+        if self.position_embeddings is not None:
+            if token_positions is None:
+                end = start + token_ids.shape[-1]
+                token_positions = torch.arange(start, end, device=token_ids.device)
+            x = x + self.position_embeddings(token_positions)
+        return functional.dropout(x, self.config.dropout if self.training else 0.0)
+
+
+def _make_rope(
+    config: TransformerConfig, device: torch.device | str | None, dtype: torch.dtype | None
+) -> RotaryPositionalEmbedding:
+    """The rotation that every layer shares."""
+    assert config.head_dim is not None  # filled in by the config
+    return RotaryPositionalEmbedding(
+        config.rope_theta,
+        config.head_dim,
+        config.context_length,
+        device,
+        dtype,
+        scaling=config.rope_scaling,
+    )
+
+
+def _make_block(
+    config: TransformerConfig,
+    rope: RotaryPositionalEmbedding | None,
+    device: torch.device | str | None,
+    dtype: torch.dtype | None,
+    *,
+    generator: torch.Generator | None,
+    impl: Impl,
+) -> TransformerBlock:
+    return TransformerBlock(
+        config.d_model,
+        config.num_heads,
+        config.d_ff,
+        rope,
+        num_kv_heads=config.num_kv_heads,
+        head_dim=config.head_dim,
+        norm=config.norm,
+        norm_eps=config.norm_eps,
+        qk_norm=config.qk_norm,
+        feed_forward=config.feed_forward,
+        dropout=config.dropout,
+        device=device,
+        dtype=dtype,
+        generator=generator,
+        impl=impl,
+    )

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from nnparts.checks import require_ids_below
+from nnparts.rope_scaling import RopeScaling
 
 
 class RotaryPositionalEmbedding(torch.nn.Module):
@@ -20,14 +21,17 @@ class RotaryPositionalEmbedding(torch.nn.Module):
     and a rotated key depends on their distance alone. Neighbours make a pair, as in the paper and
     Llama's own code; Hugging Face pairs i with i + d_k / 2 and permutes the weights to match.
 
-    The tables `cos` and `sin`, `(max_seq_len, d_k / 2)`, are fp32 whatever the model's dtype (in
-    bf16, with 8 bits, neighbours would share a slow pair's angle) and stay out of the state dict.
+    The tables `cos` and `sin`, `(max_seq_len, d_k / 2)`, are fp32 even in a model of a narrower
+    dtype (in bf16, with 8 bits, neighbours would share a slow pair's angle) and stay out of the
+    state dict.
 
     Args:
         theta: base of the geometric series of frequencies, no unit.
         d_k: width of one head, even.
         max_seq_len: number of positions.
         device: where the tables lie; torch's default if None.
+        dtype: of the tables if it is wider than fp32; else they are fp32.
+        scaling: stretches the positions past a trained context; None: not at all.
 
     Raises:
         ValueError: `d_k` is odd, or an argument isn't positive.
@@ -37,7 +41,14 @@ class RotaryPositionalEmbedding(torch.nn.Module):
     sin: Tensor
 
     def __init__(
-        self, theta: float, d_k: int, max_seq_len: int, device: torch.device | str | None = None
+        self,
+        theta: float,
+        d_k: int,
+        max_seq_len: int,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        scaling: RopeScaling | None = None,
     ) -> None:
         super().__init__()
         if not (theta > 0 and math.isfinite(theta) and d_k > 0 and max_seq_len > 0):
@@ -48,15 +59,22 @@ class RotaryPositionalEmbedding(torch.nn.Module):
         if d_k % 2:
             raise ValueError(f"RoPE turns pairs: d_k must be even, got {d_k=}")
         self.theta, self.d_k, self.max_seq_len = theta, d_k, max_seq_len
+        self.scaling = scaling
+        self.dtype = torch.promote_types(dtype or torch.float32, torch.float32)
         self._build_tables(torch.empty(0, device=device).device)
 
     def _build_tables(self, device: torch.device) -> None:
         # fp64 on the CPU: at position 100,000 an fp32 angle is off by 0.006, and MPS has no fp64.
         exponents = torch.arange(0, self.d_k, 2, dtype=torch.float64, device="cpu") / self.d_k
         positions = torch.arange(self.max_seq_len, dtype=torch.float64, device="cpu")
-        angles = torch.outer(positions, self.theta**-exponents)
-        self.register_buffer("cos", angles.cos().float().to(device), persistent=False)
-        self.register_buffer("sin", angles.sin().float().to(device), persistent=False)
+        frequencies, factor = self.theta**-exponents, 1.0
+        if self.scaling is not None:
+            frequencies = self.scaling.scale(frequencies, self.theta)
+            factor = self.scaling.attention_factor
+        angles = torch.outer(positions, frequencies)
+        for name, table in (("cos", angles.cos()), ("sin", angles.sin())):
+            table = (factor * table).to(self.dtype).to(device)
+            self.register_buffer(name, table, persistent=False)
 
     def _apply(
         self, fn: Callable[[Tensor], Tensor], recurse: bool = True

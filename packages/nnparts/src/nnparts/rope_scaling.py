@@ -5,6 +5,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 Kind = Literal["linear", "llama3", "yarn"]
 
 
@@ -56,3 +60,58 @@ class RopeScaling:
             raise ValueError(
                 f"beta_slow must be below beta_fast, got {self.beta_slow} and {self.beta_fast}"
             )
+
+    @property
+    def attention_factor(self) -> float:
+        """What both cos and sin are multiplied by: 0.1 ln(factor) + 1 for "yarn" (eq. 22), else 1.
+
+        Queries and keys then grow by it, and scores by its square.
+        """
+        return 0.1 * math.log(self.factor) + 1 if self.kind == "yarn" else 1.0
+
+    def scale(self, frequencies: Float[Tensor, " pairs"], theta: float) -> Float[Tensor, " pairs"]:
+        """The frequencies for the longer context.
+
+        A pair's frequency f becomes k f + (1 - k) f / factor, where k says how far it is kept: 1
+        for pairs that turn often within the original context, 0 for those that hardly turn.
+
+        Args:
+            frequencies: `(head_dim / 2,)`, radians a position, from fast to slow.
+            theta: base that they were made of.
+        """
+        kept = {"linear": _kept_by_none, "llama3": _kept_by_turns, "yarn": _kept_by_index}
+        share = kept[self.kind](self, frequencies, theta)
+        return share * frequencies + (1 - share) * frequencies / self.factor
+
+
+def _kept_by_none(scaling: RopeScaling, frequencies: Tensor, theta: float) -> Tensor:
+    """All are divided by the factor."""
+    return torch.zeros_like(frequencies)
+
+
+def _kept_by_turns(scaling: RopeScaling, frequencies: Tensor, theta: float) -> Tensor:
+    """From 0 to 1 in the turns within the original context, as in Llama 3.1's published code."""
+    assert scaling.original_context_length is not None  # checked when made
+    turns = scaling.original_context_length * frequencies / (2 * math.pi)
+    low, high = scaling.low_freq_factor, scaling.high_freq_factor
+    return ((turns - low) / (high - low)).clamp(0, 1)
+
+
+def _kept_by_index(scaling: RopeScaling, frequencies: Tensor, theta: float) -> Tensor:
+    """From 1 to 0 in the pair's index, between the pairs that turn beta_fast and beta_slow times.
+
+    The paper's eq. 18 ramps in the turns; its authors' code, by which models were trained, ramps
+    in the index between whole pairs, and so do we.
+    """
+    context, head_dim = scaling.original_context_length, 2 * len(frequencies)
+    assert context is not None  # checked when made
+
+    def pair_that_turns(times: float) -> float:
+        # Solves context * theta^(-2 i / head_dim) = 2 pi times for i.
+        return head_dim * math.log(context / (2 * math.pi * times)) / (2 * math.log(theta))
+
+    first = max(math.floor(pair_that_turns(scaling.beta_fast)), 0)
+    last = min(math.ceil(pair_that_turns(scaling.beta_slow)), head_dim - 1)
+    index = torch.arange(len(frequencies), dtype=frequencies.dtype, device=frequencies.device)
+    width = last - first if last != first else 0.001  # a step
+    return 1 - ((index - first) / width).clamp(0, 1)

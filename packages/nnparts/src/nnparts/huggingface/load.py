@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from nnparts.config import TransformerConfig
 from nnparts.huggingface import files
@@ -51,7 +52,7 @@ def from_huggingface(
     model = TransformerLM(_read_config(directory / files.CONFIG), device="meta")
     with files.open_weights(directory) as weights:
         _check_weights(model, weights)
-        _assign(model, weights, device, dtype)
+        model.load_state_dict(_translate(model, weights, device, dtype), assign=True)
     for module in model.modules():
         if isinstance(module, RotaryPositionalEmbedding):
             module.to_empty(device=device)  # computes its tables there
@@ -98,17 +99,18 @@ def _redundant(model: TransformerLM, weights: files.Weights) -> list[str]:
     return names
 
 
-def _assign(
+def _translate(
     model: TransformerLM, weights: files.Weights, device: torch.device, dtype: torch.dtype | None
-) -> None:
+) -> dict[str, Tensor]:
+    """The state dict of `model`; a tied weight once."""
     head_dim = model.config.head_dim
     assert head_dim is not None  # filled in by the config
-    parameters = dict(model.named_parameters())
-    stored = {name: weights[huggingface_name(name)] for name in parameters}
+    stored = {name: weights[huggingface_name(name)] for name, _ in model.named_parameters()}
     dtype = common_dtype((weight.dtype for weight in stored.values()), dtype)
-    for name, parameter in parameters.items():
-        weight = stored[name].read()
+    state: dict[str, Tensor] = {}
+    for name, weight in stored.items():
+        tensor = weight.read()
         if is_rotated(name):
-            weight = pairs_from_halves(weight, head_dim)
-        # Swapped, not set: modules that share the parameter go on sharing it.
-        torch.utils.swap_tensors(parameter, torch.nn.Parameter(weight.to(device, dtype)))
+            tensor = pairs_from_halves(tensor, head_dim)
+        state[name] = tensor.to(device, dtype)
+    return state
