@@ -230,4 +230,4 @@ def test_reordering_rows_is_undone(shape, head_dim):
 
 def test_a_head_is_reordered_to_its_even_rows_and_then_its_odd_ones():
     there = halves_from_pairs(torch.arange(12.0), 6)
-    assert there.tolist() == [0, 2, 4, 1, 3, 5] + [6, 8, 10, 7, 9, 11]
+    assert there.tolist() == [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]

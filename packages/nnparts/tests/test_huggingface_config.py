@@ -14,7 +14,7 @@ CARRIED = {
     "context_length": 33,
     "d_model": 52,
     "num_layers": 5,
-    "num_heads": 2,
+    "num_heads": 8,
     "d_ff": 81,
     "rope_theta": 500.0,
     "num_kv_heads": 2,
@@ -153,6 +153,7 @@ def test_rope_is_read_as_people_write_it(rope, expected):
         ({"vocab_size": 0}, "vocab_size must be a positive integer, got 0"),
         ({"num_key_value_heads": 3}, "num_heads=4 and num_kv_heads=3"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "got rope_type='dynamic'"),
+        ({"rope_scaling": 2.0}, "RoPE's scaling must be an object or null, got 2.0"),
         ({"rope_scaling": {"rope_type": "linear"}}, r"\['factor'\] must be given"),
         (
             {"rope_scaling": {"rope_type": "llama3", "factor": 2.0}},

@@ -53,8 +53,10 @@ def read_rope(fields: dict[str, Any]) -> tuple[float, RopeScaling | None]:
         ValueError: a kind of scaling, or a key of one, that `RopeScaling` has no field for; or a
             key is missing.
     """
-    layout: dict[str, Any] = fields.get("rope_scaling") or fields.get("rope_parameters") or {}
-    given = {key: value for key, value in layout.items() if value is not None}
+    layout: Any = fields.get("rope_scaling") or fields.get("rope_parameters") or {}
+    if not isinstance(layout, dict):
+        raise ValueError(f"RoPE's scaling must be an object or null, got {layout!r}")
+    given: dict[str, Any] = {key: value for key, value in layout.items() if value is not None}
     theta = float(given.pop("rope_theta", fields["rope_theta"]))
     old_kind = given.pop("type", "default")
     kind = given.pop("rope_type", old_kind)

@@ -15,7 +15,7 @@ from nnparts.model import TransformerLM
 
 
 def to_huggingface(
-    model: TransformerLM,
+    model: torch.nn.Module,
     directory: str | os.PathLike[str],
     *,
     dtype: torch.dtype | None = None,
@@ -30,19 +30,19 @@ def to_huggingface(
     and residual_init_scaling, is not written.
 
     Args:
-        model: on any device; not compiled or wrapped.
+        model: a `TransformerLM`, on any device; not compiled or wrapped.
         directory: made where it is missing; nobody else may write there meanwhile.
         dtype: of the weights in the files; as in the model if None.
         max_shard_bytes: of weights in one file. Twice as much memory is needed.
         eos_token_id: the token at which `generate` stops there; None: at its length alone.
 
     Raises:
-        TypeError: `model` is compiled or wrapped.
+        TypeError: `model` isn't a `TransformerLM` itself.
         ValueError: none of the three computes what `model` does (a `norm` other than "pre",
             `positions` other than "rope", a `feed_forward` other than "swiglu", a
             `logit_soft_cap`); or its weights have several dtypes and none is given.
     """
-    if type(model) is not TransformerLM:
+    if not isinstance(model, TransformerLM):
         raise TypeError(
             f"a TransformerLM is needed, got {type(model).__name__}: give the model inside it"
         )
