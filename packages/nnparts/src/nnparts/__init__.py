@@ -17,10 +17,12 @@ from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
+from nnparts.presets import PRESETS, preset
 from nnparts.rope import RotaryPositionalEmbedding
 from nnparts.rope_scaling import RopeScaling
 
 __all__ = [
+    "PRESETS",
     "Embedding",
     "FeedForward",
     "Impl",
@@ -38,5 +40,6 @@ __all__ = [
     "from_huggingface",
     "functional",
     "masks",
+    "preset",
     "to_huggingface",
 ]
