@@ -55,7 +55,9 @@ def from_huggingface(
         model.load_state_dict(_translate(model, weights, device, dtype), assign=True)
     for module in model.modules():
         if isinstance(module, RotaryPositionalEmbedding):
-            module.to_empty(device=device)  # computes its tables there
+            # Computes its tables there. Not by `to_empty`: `torch.empty_like` of a tensor on meta
+            # would first import sympy, for two seconds.
+            module._apply(lambda table: torch.empty(table.shape, device=device))  # pyright: ignore[reportPrivateUsage]
     return model
 
 

@@ -33,7 +33,7 @@ def to_huggingface(
         model: a `TransformerLM`, on any device; not compiled or wrapped.
         directory: made where it is missing; nobody else may write there meanwhile.
         dtype: of the weights in the files; as in the model if None.
-        max_shard_bytes: of weights in one file. Twice as much memory is needed.
+        max_shard_bytes: of weights in one file. Three times as much memory is needed to write it.
         eos_token_id: the token at which `generate` stops there; None: at its length alone.
 
     Raises:
