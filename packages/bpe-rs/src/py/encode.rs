@@ -12,9 +12,7 @@ use pyo3::types::{PyInt, PyList, PyMapping, PyString};
 
 use super::arguments::{Paths, Text, at_least, explain_surrogate, integer, names, special_ids};
 use super::files::FilesToPython;
-use crate::{
-    BpeEncoder, Dropout, EncodeStream, FilesEncoder, Pattern, PatternError, SpecialIds,
-};
+use crate::{BpeEncoder, Dropout, EncodeStream, FilesEncoder, Pattern, PatternError, SpecialIds};
 
 /// Shorter texts are encoded before another thread could have taken the GIL and given it back.
 const DETACH_BYTES: usize = 16 << 10;

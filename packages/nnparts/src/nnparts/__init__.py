@@ -1,7 +1,8 @@
 """The parts of a transformer language model, each from its formula.
 
 One part a file: open `rope.py` for RoPE, `functional.py` for the operations. `TransformerLM` puts
-them together as `TransformerConfig` says; `KVCache` makes it quick to sample from.
+them together as `TransformerConfig` says; `KVCache` makes it quick to sample from, and
+`to_huggingface` and `from_huggingface` exchange models with `transformers`.
 """
 
 from nnparts import accounting, functional, masks
@@ -10,6 +11,7 @@ from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
 from nnparts.embedding import Embedding
 from nnparts.feed_forward import FeedForward, SwiGLU, default_d_ff
+from nnparts.huggingface import from_huggingface, to_huggingface
 from nnparts.kernels import Impl
 from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
@@ -37,8 +39,10 @@ __all__ = [
     "TransformerLM",
     "accounting",
     "default_d_ff",
+    "from_huggingface",
     "functional",
     "masks",
     "packed_linears",
     "preset",
+    "to_huggingface",
 ]
