@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,8 @@ TS17M = TransformerConfig(
     vocab_size=10_000, context_length=256, d_model=512, num_layers=4, num_heads=16, d_ff=1_344
 )
 SHARPNESS = 16.0
-"""Times the head's initial weights, for decoding: logits get a standard deviation of 5, and the next
-token is as sure as after training; new weights would leave thousands of tokens in every nucleus."""
+"""Times the head's initial weights, for decoding: logits get a standard deviation of 5, so that the
+next token is as sure as after training; new weights leave thousands of tokens in every nucleus."""
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -47,7 +47,7 @@ def reference_model(sharpness: float = 1.0) -> TransformerLM:
 
 
 def halves(weight: Tensor) -> Tensor:
-    """Rows of a query or key matrix for a RoPE that turns i with i + head_dim / 2, not with i + 1."""
+    """Rows of a query or key matrix for a RoPE that pairs i with i + head_dim / 2, not i + 1."""
     heads = weight.unflatten(0, (TS17M.num_heads, -1))
     return torch.cat([heads[:, 0::2], heads[:, 1::2]], dim=1).flatten(0, 1)
 

@@ -34,8 +34,8 @@ from measuring import commit, memory_gib, processor, significant, spread
 SMALLER_IS_BETTER = ("ms", "peak RSS, MB", "added RSS, MB")
 LEGEND = """\
 Median, with the least and the most, of alternating rounds; each contestant is a process of its own,
-warm before the first round. Ratio: ours, the first, against the best peer and against the first peer
-in this run, above 1 where ours is better."""
+warm before the first round. The last column: the first contestant, ours, against each other one in
+this run, by medians, above 1 where ours is better."""
 
 
 @dataclass

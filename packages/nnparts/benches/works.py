@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,15 +86,10 @@ def training_step(job: Job) -> Callable[[Tensor, Tensor], Tensor]:
 
 
 def prove_step(job: Job) -> list[float]:
-    """Losses of the first and of the last of equal steps, on other batches, not compiled."""
-    step = training_step(Job(**{**vars(job), "compile": False, "precision": proved(job)}))
+    """Losses of the first and of the last of equal steps, in fp32 and not compiled."""
+    step = training_step(replace(job, compile=False, precision="fp32"))
     losses = [float(step(*batch(PROOF_ROWS, seed))) for seed in range(PROOF_STEPS)]
     return [losses[0], losses[-1]]
-
-
-def proved(job: Job) -> str:
-    """The precision a proof runs in: all engines' steps are equal in fp32, or in none."""
-    return "fp32"
 
 
 def measured(job: Job) -> tuple[Job, str]:
@@ -104,8 +99,8 @@ def measured(job: Job) -> tuple[Job, str]:
     compiled = measure_compile(
         model, inputs, targets, precision=found.choice, passes=10_000, rounds=2
     )
-    choice = {"precision": found.choice, "compile": compiled.pays}
-    return Job(**{**vars(job), **choice}), f"{found.summary()}; {compiled.summary()}"
+    job = replace(job, precision=found.choice, compile=compiled.pays)
+    return job, f"{found.summary()}; {compiled.summary()}"
 
 
 def prepare_step(job: Job) -> tuple[str, Round]:
