@@ -177,7 +177,7 @@ def prove_cross_entropy(job: Job) -> list[float]:
     hidden, weight, targets = head_inputs(700)
     loss = head_loss(job)(hidden, weight, targets)
     grads = torch.autograd.grad(loss, (hidden, weight))
-    return [float(loss), *(float(grad.norm()) for grad in grads)]
+    return [float(loss.detach()), *(float(grad.norm()) for grad in grads)]
 
 
 def prepare_cross_entropy(job: Job) -> tuple[str, Round]:
