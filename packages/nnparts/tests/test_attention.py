@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nnparts import MultiheadSelfAttention, RotaryPositionalEmbedding, TransformerBlock
+from nnparts.masks import causal_mask
 
 
 def torchs_twin(ours):
@@ -81,10 +82,53 @@ def test_a_block_is_two_residual_steps():
     torch.testing.assert_close(block(x, positions), y + block.ffn(block.ln2(y)))
 
 
+def test_grouped_heads_are_all_heads_with_keys_and_values_repeated():
+    grouped = MultiheadSelfAttention(16, 4, num_kv_heads=2, dtype=torch.float64)
+    full = MultiheadSelfAttention(16, 4, dtype=torch.float64)
+    state = grouped.state_dict()
+    for name in ("k_proj.weight", "v_proj.weight"):
+        heads = state[name].unflatten(0, (2, 4))
+        state[name] = heads.repeat_interleave(2, dim=0).flatten(0, 1)
+    full.load_state_dict(state)
+    x = torch.randn(2, 5, 16, dtype=torch.float64)
+    torch.testing.assert_close(grouped(x), full(x))
+
+
+def test_heads_may_be_wider_than_their_share():
+    attention = MultiheadSelfAttention(16, 2, num_kv_heads=1, head_dim=6)
+    assert attention.q_proj.weight.shape == (12, 16)
+    assert attention.k_proj.weight.shape == attention.v_proj.weight.shape == (6, 16)
+    assert attention.output_proj.weight.shape == (16, 12)
+    assert attention(torch.randn(3, 16)).shape == (3, 16)
+
+
+def test_normed_queries_and_keys_have_no_size():
+    attention = MultiheadSelfAttention(16, 2, qk_norm=True, norm_eps=1e-12, dtype=torch.float64)
+    x = torch.randn(2, 5, 16, dtype=torch.float64)
+    before = attention(x)
+    with torch.no_grad():
+        attention.q_proj.weight.mul_(3)
+        attention.k_proj.weight.mul_(5)
+    torch.testing.assert_close(attention(x), before)
+    attention.q_norm.weight.data.mul_(2)
+    assert not torch.allclose(attention(x), before)
+
+
+def test_a_mask_takes_the_place_of_the_causal_one():
+    attention, x = with_rope(), torch.randn(2, 5, 16, dtype=torch.float64)
+    torch.testing.assert_close(attention(x, mask=causal_mask(5, 5)), attention(x))
+    everywhere = torch.ones(5, 5, dtype=torch.bool)
+    # The last position sees all, either way; the first only now.
+    torch.testing.assert_close(attention(x, mask=everywhere)[:, -1], attention(x)[:, -1])
+    assert not torch.allclose(attention(x, mask=everywhere)[:, 0], attention(x)[:, 0])
+
+
 def test_it_refuses_heads_that_do_not_divide_the_width():
     for num_heads in (3, 0):
         with pytest.raises(ValueError, match=f"d_model=16 and num_heads={num_heads}"):
             MultiheadSelfAttention(16, num_heads)
+    with pytest.raises(ValueError, match="num_heads=4 and num_kv_heads=3"):
+        MultiheadSelfAttention(16, 4, num_kv_heads=3)
 
 
 def test_it_refuses_positions_that_it_could_not_use():

@@ -77,6 +77,65 @@ def test_silu_is_torchs(shape, seed):
 
 @given(SHAPES, SEEDS)
 @settings(max_examples=20, deadline=None)
+def test_gelu_is_torchs_exact_one(shape, seed):
+    x = draw(*shape, seed=seed, scale=4)
+    assert_same_forward_and_backward(functional.gelu, torch_functional.gelu, x)
+
+
+@pytest.mark.parametrize("operation", [functional.silu, functional.gelu])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_activations_are_the_identity_far_up_and_zero_far_down(operation, dtype):
+    x = torch.tensor([-1e4, 0.0, 1e4], dtype=dtype, requires_grad=True)
+    result = operation(x)
+    assert torch.equal(result, torch.relu(x))
+    (gradient,) = torch.autograd.grad(result.sum(), x)
+    assert gradient.tolist() == [0.0, 0.5, 1.0]
+
+
+def test_relu2_and_swiglu_are_their_formulas():
+    x = draw(3, 5)
+    assert torch.equal(functional.relu2(x), torch.where(x > 0, x * x, 0.0))
+    assert torch.equal(functional.swiglu(x, x), x * functional.silu(x))
+    assert torch.autograd.gradcheck(functional.relu2, x)
+    assert torch.autograd.gradcheck(functional.swiglu, (x, draw(3, 5, seed=1)))
+
+
+def test_soft_cap_is_near_the_identity_and_never_beyond_the_cap():
+    x = torch.tensor([-1e4, -0.01, 0.0, 0.01, 1e4], dtype=torch.float64, requires_grad=True)
+    assert functional.soft_cap(x, 30.0)[[0, -1]].tolist() == [-30.0, 30.0]
+    torch.testing.assert_close(functional.soft_cap(x, 30.0)[1:4], x[1:4], atol=1e-8, rtol=0)
+    assert torch.autograd.gradcheck(lambda x: functional.soft_cap(x, 2.0), draw(3, 5))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_dropout_drops_a_share_and_keeps_the_mean(dtype):
+    torch.manual_seed(0)
+    x = torch.ones(100_000, dtype=dtype)
+    kept = functional.dropout(x, 0.25)
+    assert set(kept.unique().tolist()) == {0.0, (x[0] / 0.75).item()}
+    # Five standard errors of a share.
+    assert abs((kept == 0).float().mean() - 0.25) < 5 * math.sqrt(0.25 * 0.75 / 100_000)
+    assert functional.dropout(x, 0.0) is x
+
+
+def test_what_is_dropped_gets_no_gradient():
+    x = draw(1000)
+    kept = functional.dropout(x, 0.5)
+    (gradient,) = torch.autograd.grad(kept.sum(), x)
+    assert torch.equal(gradient, torch.where(kept == 0, 0.0, 2.0))
+
+
+def test_attention_drops_probabilities():
+    torch.manual_seed(0)
+    zeros = torch.zeros(1, 50, 8)
+    # Each result is the sum of 50 probabilities of 1/50, doubled or dropped.
+    sums = functional.scaled_dot_product_attention(zeros, zeros, zeros + 1, dropout_share=0.5)
+    torch.testing.assert_close(sums * 25, (sums * 25).round())
+    assert sums.std() > 0
+
+
+@given(SHAPES, SEEDS)
+@settings(max_examples=20, deadline=None)
 def test_rms_norm_is_torchs(shape, seed):
     x, weight = draw(*shape, seed=seed), draw(shape[-1], seed=seed + 1)
     assert_same_forward_and_backward(
@@ -114,6 +173,34 @@ def test_attention_is_torchs(leading, queries, keys, seed, masked):
     assert_same_forward_and_backward(
         lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, mask),
         lambda q, k, v: torch_functional.scaled_dot_product_attention(q, k, v, mask),
+        query,
+        key,
+        value,
+    )
+
+
+@given(
+    leading=st.lists(st.integers(1, 3), max_size=2),
+    num_kv_heads=st.integers(1, 3),
+    group=st.integers(1, 3),
+    queries=st.integers(0, 4),
+    more=st.integers(0, 3),
+    is_causal=st.booleans(),
+    seed=SEEDS,
+)
+@settings(max_examples=40, deadline=None)
+def test_grouped_attention_is_attention_with_keys_repeated(
+    leading, num_kv_heads, group, queries, more, is_causal, seed
+):
+    query = draw(*leading, num_kv_heads * group, queries, 4, seed=seed)
+    key = draw(*leading, num_kv_heads, queries + more, 4, seed=seed + 1)
+    value = draw(*leading, num_kv_heads, queries + more, 3, seed=seed + 2)
+    mask = functional.causal_mask(queries, queries + more) if is_causal else None
+    assert_same_forward_and_backward(
+        lambda q, k, v: functional.grouped_query_attention(q, k, v, is_causal=is_causal),
+        lambda q, k, v: functional.scaled_dot_product_attention(
+            q, k.repeat_interleave(group, -3), v.repeat_interleave(group, -3), mask
+        ),
         query,
         key,
         value,

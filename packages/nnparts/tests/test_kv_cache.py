@@ -106,3 +106,43 @@ def test_a_cache_of_no_rows_is_refused():
 def test_a_pass_that_would_need_gradients_is_refused():
     with pytest.raises(ValueError, match=r"under torch\.no_grad"):
         MODEL(some_ids(1, 3), cache=KVCache.for_model(MODEL, 1))
+
+
+CHOICES = {
+    "grouped": {"num_kv_heads": 2},
+    "windowed": {"sliding_window": 3},
+    "learned positions": {"positions": "learned"},
+    "no positions": {"positions": "none"},
+    "qk_norm": {"qk_norm": True},
+}
+
+
+@pytest.mark.parametrize("choices", CHOICES.values(), ids=CHOICES)
+@pytest.mark.parametrize("impl", ["fast", "reference"])
+@torch.no_grad()
+def test_every_row_of_ragged_prompts_goes_on_as_if_alone(choices, impl):
+    config = TransformerConfig(50, 12, 16, 2, 4, 32, **choices)
+    model = TransformerLM(config, generator=torch.Generator().manual_seed(0), impl=impl)
+    lengths, token_ids = [5, 2, 1], some_ids(3, 12)
+    is_token = torch.arange(5) >= 5 - torch.tensor(lengths)[:, None]
+    cache = KVCache.for_model(model, 3)
+    chunks = [model(token_ids[:, :5], attention_mask=is_token, cache=cache)]
+    chunks += [model(token_ids[:, at : at + 2], cache=cache) for at in range(5, 11, 2)]
+    logits = torch.cat(chunks, dim=1)
+    for row, length in enumerate(lengths):
+        alone = model(token_ids[row : row + 1, 5 - length : 11])
+        torch.testing.assert_close(logits[row, 5 - length :], alone[0], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_reset_cache_forgets_its_padding():
+    cache = KVCache.for_model(MODEL, 2)
+    MODEL(some_ids(2, 4), attention_mask=torch.zeros(2, 4, dtype=torch.bool), cache=cache)
+    cache.reset()
+    logits = in_chunks(some_ids(2, 6), [3, 3], cache)
+    torch.testing.assert_close(logits, MODEL(some_ids(2, 6)), atol=1e-5, rtol=1e-5)
+
+
+def test_a_cache_holds_the_heads_of_keys_alone():
+    config = TransformerConfig(50, 12, 16, 2, 4, num_kv_heads=2, head_dim=6)
+    assert KVCache(config, 3).keys.shape == (2, 3, 2, 12, 6)

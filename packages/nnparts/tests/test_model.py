@@ -138,25 +138,67 @@ def test_fp32_logits_are_those_of_fp64_on_every_device(device):
     torch.testing.assert_close(logits.cpu().double(), exact, atol=1e-5, rtol=1e-5)
 
 
-def test_it_compiles_without_a_graph_break():
-    # In a process of its own: there, no import hook checks types inside the graph.
-    program = """
-        import torch
-        from nnparts import TransformerConfig, TransformerLM, functional
+COMPILED_LOSS = """
+    import torch
+    from nnparts import TransformerConfig, TransformerLM, functional
 
-        model = TransformerLM(TransformerConfig(50, 12, 16, 1, 2))
-        ids = torch.randint(50, (2, 12))
+    ids = torch.randint(50, (2, 12))
 
-        def loss(ids):
-            return functional.cross_entropy(model(ids[:, :-1]), ids[:, 1:])
+    def loss(ids, **arguments):
+        return functional.cross_entropy(model(ids[:, :-1], **arguments), ids[:, 1:])
 
-        def grads(value):
-            return torch.autograd.grad(value, list(model.parameters()))
+    def grads(value):
+        return torch.autograd.grad(value, list(model.parameters()))
 
+    def check(**arguments):
         compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
-        torch.testing.assert_close(compiled(ids), loss(ids))
-        torch.testing.assert_close(grads(compiled(ids)), grads(loss(ids)))
-    """
+        value, expected = compiled(ids, **arguments), loss(ids, **arguments)
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(grads(value), grads(expected))
+
+    model = TransformerLM(TransformerConfig(50, 12, 16, 1, 2))
+    check()
+    model = TransformerLM(
+        TransformerConfig(
+            50, 12, 16, 1, 4, num_kv_heads=2, qk_norm=True, tied_embeddings=True, sliding_window=3
+        )
+    )
+    model.checkpoint_blocks()
+    check(document_ids=ids[:, :-1] // 25, attention_mask=ids[:, :-1] > 3)
+"""
+COMPILED_DECODING = """
+    import torch
+    from nnparts import KVCache, TransformerConfig, TransformerLM
+    from torch._dynamo.utils import counters
+
+    model = TransformerLM(TransformerConfig(50, 12, 16, 1, 4, num_kv_heads=2))
+    ids, cache = torch.randint(50, (2, 12)), KVCache.for_model(model, 2)
+    step = torch.compile(model, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        logits = [step(chunk, cache=cache) for chunk in ids.split([4] + [1] * 8, dim=1)]
+        torch.testing.assert_close(torch.cat(logits, dim=1), model(ids), atol=1e-5, rtol=1e-5)
+    # One for the prompt, one for a token at any length, one for the token that fills the cache.
+    assert counters["stats"]["unique_graphs"] <= 3, counters
+"""
+
+
+@pytest.mark.parametrize("program", [COMPILED_LOSS, COMPILED_DECODING], ids=["loss", "decoding"])
+def test_it_compiles_without_a_graph_break(program):
+    # In a process of its own: there, no import hook checks types inside the graph.
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_half_precision_keeps_its_dtype():
+    narrow = make(dtype=torch.float16)
+    logits = narrow(some_ids(2, 12))
+    assert logits.dtype == torch.float16
+    # fp16 has 11 significant bits; the logits are of size 1.
+    torch.testing.assert_close(logits.float(), make()(some_ids(2, 12)), atol=1e-2, rtol=0)
+
+
+def test_hidden_states_are_what_the_head_reads():
+    model = make()
+    hidden = model.hidden_states(some_ids(2, 12))
+    assert torch.equal(model.lm_head(hidden), model(some_ids(2, 12)))

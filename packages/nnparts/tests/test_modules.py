@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from nnparts import Embedding, Linear, RMSNorm, SwiGLU, default_d_ff
+from nnparts import Embedding, FeedForward, Linear, RMSNorm, SwiGLU, default_d_ff
 from torch.nn import functional as torch_functional
 
 # The standard deviation of N(0, 1) truncated at +-3: sqrt(1 - 2 * 3 * pdf(3) / (2 * cdf(3) - 1)).
@@ -61,6 +61,23 @@ def test_swiglu_is_its_formula():
     up = torch_functional.linear(x, swiglu.w3.weight)
     theirs = torch_functional.linear(gate * up, swiglu.w2.weight)
     torch.testing.assert_close(swiglu(x), theirs)
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [
+        ("silu", torch_functional.silu),
+        ("gelu", torch_functional.gelu),
+        ("relu2", lambda x: torch_functional.relu(x) ** 2),
+    ],
+)
+def test_the_plain_network_is_its_formula(activation, function):
+    network = FeedForward(6, activation=activation)
+    assert network.w1.weight.shape == (24, 6)
+    x = torch.randn(2, 3, 6)
+    hidden = function(torch_functional.linear(x, network.w1.weight))
+    theirs = torch_functional.linear(hidden, network.w2.weight)
+    torch.testing.assert_close(network(x), theirs)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ def test_a_gpt2_has_the_published_weights_but_for_its_biases(name, published):
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    # As published, in the matrices: MobileLLM, table 9, TinyLlama, table 1; ts17m as computed from
-    # CS336's sizes, whose 17 M leave the embedding out.
+    # Published, in the matrices: MobileLLM's model cards, TinyLlama's table 1. ts17m: the sum of
+    # CS336's sizes; its 17 M leave the embedding out.
     [("ts17m", 22.7), ("llama-125m", 124.6), ("llama-350m", 345.3), ("llama-1b", 1100.0)],
 )
 def test_a_llama_has_the_published_weights(name, millions):

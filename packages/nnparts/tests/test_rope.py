@@ -78,6 +78,19 @@ def test_the_tables_stay_fp32_and_the_result_keeps_the_inputs_dtype(dtype):
     assert torch.equal(rope(x), rope(x.to(torch.promote_types(dtype, torch.float32))).to(dtype))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tables"),
+    [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64,) * 2],
+)
+def test_the_tables_are_as_wide_as_the_dtype_and_fp32_at_least(dtype, tables):
+    rope = RotaryPositionalEmbedding(10_000.0, 4, 300, dtype=dtype)
+    assert rope.cos.dtype == rope.sin.dtype == tables
+    x = torch.randn(300, 4, dtype=torch.float64)
+    theirs = rotate_as_complex_numbers(x, torch.arange(300), 10_000.0)
+    tolerance = 1e-12 if tables == torch.float64 else 1e-6
+    torch.testing.assert_close(rope(x), theirs, atol=tolerance, rtol=0)
+
+
 def test_the_tables_come_back_from_meta():
     rope = RotaryPositionalEmbedding(10_000.0, 4, 10, device="meta")
     assert rope.cos.is_meta

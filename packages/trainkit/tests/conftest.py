@@ -4,6 +4,7 @@ import json
 import runpy
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def make_trainer() -> Callable[..., Trainer]:
 
 @pytest.fixture
 def make_model() -> Callable[..., TransformerLM]:
-    def make(seed: int = 0, **changes: int) -> TransformerLM:
+    def make(seed: int = 0, **changes: Any) -> TransformerLM:
         fields = {"vocab_size": 17, "context_length": 8, "d_model": 16, "num_layers": 2}
         config = TransformerConfig(**(fields | {"num_heads": 2, "d_ff": 32} | changes))
         return TransformerLM(config, generator=torch.Generator().manual_seed(seed))

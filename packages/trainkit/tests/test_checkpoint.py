@@ -115,6 +115,30 @@ def test_tied_and_strided_weights_are_saved_and_stay_tied(tmp_path, make_model):
     assert torch.equal(other.ln_final.weight, model.ln_final.weight)
 
 
+def test_tied_embeddings_go_on_as_if_never_saved(tmp_path, make_model):
+    ours, other = make_model(tied_embeddings=True), make_model(1, tied_embeddings=True)
+    our_optimizer, other_optimizer = adamw(ours), adamw(other)
+    train_a_little(ours, our_optimizer)
+    save_checkpoint(ours, our_optimizer, 3, tmp_path / "checkpoint")
+    load_checkpoint(tmp_path / "checkpoint", other, other_optimizer)
+    for model, optimizer in ((ours, our_optimizer), (other, other_optimizer)):
+        train_a_little(model, optimizer)
+    assert_same(snapshot(other, other_optimizer), snapshot(ours, our_optimizer))
+    assert other.lm_head.weight is other.token_embeddings.weight
+
+
+def test_two_weights_do_not_load_into_one(tmp_path, make_model):
+    save_checkpoint(make_model(1), None, 0, tmp_path / "untied")
+    tied, before = make_model(tied_embeddings=True), make_model(tied_embeddings=True).state_dict()
+    with pytest.raises(ValueError, match=r"lm_head.* are one weight in the model"):
+        load_checkpoint(tmp_path / "untied", tied, None)
+    assert all(torch.equal(weight, before[name]) for name, weight in tied.state_dict().items())
+    save_checkpoint(tied, None, 0, tmp_path / "tied")
+    untied = make_model(1)
+    load_checkpoint(tmp_path / "tied", untied, None)
+    assert torch.equal(untied.lm_head.weight, tied.lm_head.weight)
+
+
 def test_scalar_weights_and_an_lr_that_is_a_tensor_survive(tmp_path):
     class Scale(nn.Module):
         def __init__(self, value):

@@ -90,6 +90,22 @@ def test_ids_with_the_cache_are_those_without(
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"num_kv_heads": 1, "qk_norm": True, "tied_embeddings": True},
+        {"positions": "learned", "norm": "post", "feed_forward": "gelu"},
+        {"positions": "none", "sliding_window": 3, "dropout": 0.5, "logit_soft_cap": 5.0},
+    ],
+)
+def test_ids_with_the_cache_are_those_without_for_any_model(make_model, choices):
+    model, prompt = make_model(**choices), torch.tensor([[1, 2, 3], [4, 5, 6]])
+    ours, theirs = (
+        generate(model, prompt, 12, 0.8, seed=1, use_cache=use_cache) for use_cache in (True, False)
+    )
+    assert torch.equal(ours, theirs)
+
+
 def test_greedy_takes_the_likeliest_and_slides_by_half_a_context(make_model):
     model = make_model()
     ids = [3, 1, 4]

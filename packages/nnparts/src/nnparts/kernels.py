@@ -73,17 +73,18 @@ def grouped_query_attention(
     queries, keys = query.shape[-2], key.shape[-2]
     # Torch's own is_causal lines up the *first* query and key: the same for a square alone, where
     # it halves the work. A single query, the step of decoding, has no later key at all.
-    is_square = is_causal and mask is None and queries == keys
-    if is_causal and not is_square and queries > 1:
-        causal = causal_mask(queries, keys, query.device)
-        mask = causal if mask is None else mask & causal
+    if is_causal and (mask is not None or queries != keys):
+        is_causal = False
+        if queries > 1:
+            causal = causal_mask(queries, keys, query.device)
+            mask = causal if mask is None else mask & causal
     return torch_functional.scaled_dot_product_attention(
         query,
         key,
         value,
         None if mask is None else mask.unsqueeze(-3),
         dropout_p=dropout_share,
-        is_causal=is_square,
+        is_causal=is_causal,
         enable_gqa=query.shape[-3] != key.shape[-3],
     )
 

@@ -38,7 +38,10 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 
 def check_model_tensors(saved: dict[str, Tensor], model: nn.Module) -> None:
-    """Raise ValueError, listing the differences, unless `saved` has `model`'s names and shapes."""
+    """Raise ValueError, listing the differences, unless `saved` has `model`'s names and shapes.
+
+    Two names of one weight, as with tied embeddings, must also agree on what it is.
+    """
     wanted = {name: tuple(tensor.shape) for name, tensor in model_tensors(model).items()}
     found = {name: tuple(tensor.shape) for name, tensor in saved.items()}
     differences = [
@@ -54,6 +57,23 @@ def check_model_tensors(saved: dict[str, Tensor], model: nn.Module) -> None:
             "the checkpoint is of another model; build the model from the config it was trained "
             "with. They differ in\n  " + "\n  ".join(listed)
         )
+    for first, second in _names_of_one_weight(model):
+        if not torch.equal(saved[first], saved[second]):
+            raise ValueError(
+                f"{first} and {second} are one weight in the model, but differ in the checkpoint: "
+                "build the model with the weights untied"
+            )
+
+
+def _names_of_one_weight(model: nn.Module) -> list[tuple[str, str]]:
+    """Pairs of names under which the state dict of `model` has the same memory."""
+    names: dict[tuple[int, int], str] = {}
+    pairs: list[tuple[str, str]] = []
+    for name, tensor in model_tensors(model).items():
+        first = names.setdefault((tensor.data_ptr(), tensor.nbytes), name)
+        if first != name and tensor.numel() and not tensor.is_meta:
+            pairs.append((first, name))
+    return pairs
 
 
 @torch.no_grad()
