@@ -1,4 +1,4 @@
-"""RMSNorm and SwiGLU by torch. Parity: with the definitions in `functional`, forward and backward."""
+"""RMSNorm and SwiGLU by torch. Parity: with their definitions, forward and backward."""
 
 import torch
 from hypothesis import given, settings
