@@ -26,7 +26,7 @@ def packed_linears(model: torch.nn.Module, rows: int) -> Generator[None]:
     """Inside the block, `Linear`s of `model` multiply by a packed copy of their weight, if it pays.
 
     A step of decoding multiplies every weight by one row a sequence, so reading the weights is all
-    of its time. A layout made for that, oneDNN's, halves the time of 2 to 8 rows and saves a tenth
+    of its time. A layout made for that, oneDNN's, halves the time of 2 to 8 rows and saves a fifth
     of that of one. It is tried and timed at first (some 0.1 s, once a process for each shape and
     number of rows), and where it isn't there, is wrong or no faster, nothing happens.
 
