@@ -154,7 +154,7 @@ def _npy(array: object) -> bytes:
         (_npy(np.zeros(9, np.uint16)) + b"more", "it has 150"),
         (_npy(np.zeros((3, 3), np.uint16)), r"got shape \(3, 3\)"),
         (_npy(np.zeros(9, np.float32)), "dtype float32"),
-        (_npy(np.array([None, 1])), "not a whole .npy file of numbers"),
+        (_npy(np.array([None, 1])), "dtype object"),
         (b"once upon a time", "not a whole .npy file of numbers"),
     ],
 )
@@ -166,7 +166,7 @@ def test_what_is_no_array_of_token_ids_is_refused(tmp_path, content, message):
 
 def test_an_archive_of_arrays_is_refused(tmp_path):
     np.savez(tmp_path / "data.npz", np.zeros(9, np.uint16))
-    with pytest.raises(ValueError, match="archive of several"):
+    with pytest.raises(ValueError, match=r"not a whole \.npy file of numbers"):
         TokenDataset(tmp_path / "data.npz")
 
 

@@ -26,7 +26,7 @@ def by_hand(trainer, steps):
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), weight_decay=config.weight_decay)
     losses, norms = [], []
     for step in range(1, steps + 1):
-        inputs, targets = trainer.train_data.batch(0, step - 1, config.batch_size, 8, "cpu")
+        inputs, targets, *_ = trainer.train_data.batch(0, step - 1, config.batch_size, 8, "cpu")
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
         loss.backward()

@@ -21,9 +21,10 @@ def choose_execution(
     model, its gradients and the random state are as before afterwards.
     """
     training = config.training
-    inputs, targets = data.batch(
+    batch = data.batch(
         training.seed, 0, training.micro_batch_size, config.model.context_length, device
     )
+    inputs, targets = batch.inputs, batch.targets
     precision, reasons = config.precision, [f"precision {config.precision} (as asked)"]
     if precision == "auto":
         measured = measure_precision(model, inputs, targets)

@@ -78,11 +78,13 @@ def grouped_query_attention(
         if queries > 1:
             causal = causal_mask(queries, keys, query.device)
             mask = causal if mask is None else mask & causal
+    # A mask of its own for every sequence needs a dimension for the heads. One for all must stay
+    # as it is: on a CPU torch takes three dimensions for a reason to hold the matrix of scores.
     return torch_functional.scaled_dot_product_attention(
         query,
         key,
         value,
-        None if mask is None else mask.unsqueeze(-3),
+        mask if mask is None or mask.ndim == 2 else mask.unsqueeze(-3),
         dropout_p=dropout_share,
         is_causal=is_causal,
         enable_gqa=query.shape[-3] != key.shape[-3],

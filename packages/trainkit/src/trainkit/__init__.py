@@ -1,10 +1,11 @@
 """Token files, batches, checkpoints, the training loop and decoding: ids in, ids out, no text."""
 
 from trainkit.atomic import replace_file
+from trainkit.batch import Batch, get_batch
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
 from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
 from trainkit.config import TrainConfig
-from trainkit.data import TokenDataset, get_batch
+from trainkit.dataset import TokenDataset
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.generate import generate
@@ -15,14 +16,18 @@ from trainkit.measuring import (
     measure_compile,
     measure_precision,
 )
+from trainkit.mixture import Mixture
 from trainkit.optimizer import make_optimizer
+from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
+from trainkit.prefetch import Prefetcher
 from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
 from trainkit.token_file import TokenFileInfo
 from trainkit.trainer import Trainer
 
 __all__ = [
     "PRECISIONS",
+    "Batch",
     "CheckpointManager",
     "CheckpointState",
     "CompileReport",
@@ -32,8 +37,11 @@ __all__ = [
     "JsonlLogger",
     "Logger",
     "Metrics",
+    "Mixture",
+    "Order",
     "Precision",
     "PrecisionReport",
+    "Prefetcher",
     "Sampling",
     "TokenDataset",
     "TokenFileInfo",
@@ -48,6 +56,7 @@ __all__ = [
     "measure_compile",
     "measure_precision",
     "next_token_probs",
+    "permute",
     "precision_context",
     "replace_file",
     "save_checkpoint",

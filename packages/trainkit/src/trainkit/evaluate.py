@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from nnparts.functional import cross_entropy
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from torch import nn
 
-from trainkit.data import TokenDataset
+from trainkit.dataset import TokenDataset
 from trainkit.precision import Precision, precision_context
 
 
@@ -72,19 +71,18 @@ def evaluate(
     stride = context_length if stride is None else stride
     if not 1 <= stride <= context_length:
         raise ValueError(f"stride must be in [1, {context_length}], got {stride}")
-    tokens = dataset.tokens if max_tokens is None else dataset.tokens[: max_tokens + 1]
-    if len(tokens) < 2:
-        raise ValueError(f"evaluation needs at least 2 tokens, {dataset.path} has {len(tokens)}")
+    count = len(dataset) - 1 if max_tokens is None else min(max_tokens, len(dataset) - 1)
+    if count < 1:
+        raise ValueError(f"evaluation needs at least 2 tokens, {dataset.path} has {len(dataset)}")
     total = 0.0
     with evaluation_mode(model), precision_context(precision, device):
-        for starts, length, new in _windows(len(tokens) - 1, context_length, stride, batch_size):
-            ids = torch.from_numpy(sliding_window_view(tokens, length + 1)[starts].astype(np.int64))
-            ids = ids.to(device)
+        for starts, length, new in _windows(count, context_length, stride, batch_size):
+            ids = torch.from_numpy(dataset.windows(starts, length + 1).astype(np.int64)).to(device)
             loss = cross_entropy(model(ids[:, :-1])[:, -new:], ids[:, -new:])
             total += loss.item() * len(starts) * new
-    loss = total / (len(tokens) - 1)
+    loss = total / count
     width = dataset.bytes_per_token
-    return EvalResult(loss, len(tokens) - 1, loss / math.log(2) / width if width else None)
+    return EvalResult(loss, count, loss / math.log(2) / width if width else None)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from nnparts import TransformerConfig
 from torch import nn
 
-from trainkit.data import TokenDataset
+from trainkit.dataset import TokenDataset
 from trainkit.model_state import unwrap
 
 

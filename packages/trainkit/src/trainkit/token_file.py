@@ -5,12 +5,13 @@ beside it names the tokenizer by its hash and counts tokens, bytes and documents
 """
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib import format as npy
 
 FORMAT = "groundup-tokens"
 VERSION = 1
@@ -43,11 +44,20 @@ def sidecar_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def map_tokens(path: Path) -> NDArray[np.integer[Any]]:
-    """Map the array at `path` into memory without reading it.
+@dataclass(frozen=True)
+class TokenHeader:
+    """What the head of a token file says of its array."""
 
-    Returns:
-        `(token_count,)`, read-only, of the file's own integer dtype.
+    dtype: np.dtype[np.integer[Any]]
+    """Of the token ids, byte order included."""
+    token_count: int
+    """Length of the array."""
+    offset: int
+    """Where the array begins, in bytes from the start of the file."""
+
+
+def read_header(path: Path) -> TokenHeader:
+    """Read the head of the token file at `path`, and nothing of the ids.
 
     Raises:
         FileNotFoundError: there is no file at `path`.
@@ -56,25 +66,33 @@ def map_tokens(path: Path) -> NDArray[np.integer[Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"no token file at {path}; `prepare` writes one")
     try:
-        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        shape, dtype, offset = _read_npy_head(path)
+    except ValueError as error:
         raise ValueError(
             f"{path} is not a whole .npy file of numbers ({error}); write it again"
         ) from error
-    if not isinstance(tokens, np.memmap):
-        raise ValueError(f"{path} must hold one .npy array, it is an archive of several")
-    if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+    if len(shape) != 1 or dtype.kind not in "iu":
         raise ValueError(
-            f"{path} must hold a 1-D array of integers, "
-            f"got shape {tokens.shape} and dtype {tokens.dtype}"
+            f"{path} must hold a 1-D array of integers, got shape {shape} and dtype {dtype}"
         )
-    expected, actual = tokens.offset + tokens.nbytes, path.stat().st_size
+    expected, actual = offset + shape[0] * dtype.itemsize, path.stat().st_size
     if actual != expected:
         raise ValueError(
-            f"{path} should have {expected} bytes for {len(tokens)} token ids, it has {actual}; "
+            f"{path} should have {expected} bytes for {shape[0]} token ids, it has {actual}; "
             "write it again"
         )
-    return tokens
+    return TokenHeader(dtype, shape[0], offset)
+
+
+def _read_npy_head(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, dtype and where the array begins, by numpy's own reader."""
+    with path.open("rb") as file:
+        version = npy.read_magic(file)
+        if version not in ((1, 0), (2, 0)):  # 3.0 is for field names in Unicode
+            raise ValueError(f"version {version[0]}.{version[1]} of the format is not read here")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+        return shape, dtype, file.tell()
 
 
 def read_sidecar(path: Path) -> TokenFileInfo:
@@ -102,14 +120,50 @@ def read_sidecar(path: Path) -> TokenFileInfo:
     return _info_from_json(content, path)
 
 
-def check_sidecar(path: Path, tokens: NDArray[np.integer[Any]], info: TokenFileInfo) -> None:
-    """Raise ValueError where the sidecar and the array at `path` contradict each other."""
-    said, found = (info.token_count, np.dtype(info.dtype)), (len(tokens), tokens.dtype)
-    if said != found:
-        raise ValueError(
-            f"the sidecar of {path} speaks of {said[0]} token ids of {said[1]}, the array holds "
-            f"{found[0]} of {found[1]}; they are not a pair, write both again"
-        )
+def read_infos(
+    paths: Sequence[Path], headers: Sequence[TokenHeader], *, must_know: bool
+) -> list[TokenFileInfo]:
+    """The sidecars of token files; none of any where the first has none and nothing `must_know`.
+
+    Raises:
+        FileNotFoundError: one is missing.
+        ValueError: one is damaged, or contradicts the array beside it.
+    """
+    if not must_know and not sidecar_path(paths[0]).exists():
+        return []
+    infos = [read_sidecar(sidecar_path(path)) for path in paths]
+    for path, header, info in zip(paths, headers, infos, strict=True):
+        said, found = (info.token_count, info.dtype), (header.token_count, header.dtype.name)
+        if said != found:
+            raise ValueError(
+                f"the sidecar of {path} speaks of {said[0]} token ids of {said[1]}, the array holds"
+                f" {found[0]} of {found[1]}; they are not a pair, write both again"
+            )
+    return infos
+
+
+def joined_info(paths: Sequence[Path], infos: Sequence[TokenFileInfo]) -> TokenFileInfo | None:
+    """What sidecars say of their files end to end; `extra` is the first's. None for none.
+
+    Raises:
+        ValueError: the files are not of one tokenizer.
+    """
+    if not infos:
+        return None
+    for path, info in zip(paths, infos, strict=True):
+        if info.tokenizer_hash != infos[0].tokenizer_hash:
+            raise ValueError(
+                f"the files of a dataset must be of one tokenizer: {paths[0]} was made by"
+                f" {infos[0].tokenizer_hash}, {path} by {info.tokenizer_hash}"
+            )
+    return replace(
+        infos[0],
+        token_count=sum(info.token_count for info in infos),
+        byte_count=sum(info.byte_count for info in infos),
+        document_count=sum(info.document_count for info in infos),
+        vocab_size=max(info.vocab_size for info in infos),
+        source=list(dict.fromkeys(name for info in infos for name in info.source)),
+    )
 
 
 def _info_from_json(content: dict[str, Any], path: Path) -> TokenFileInfo:

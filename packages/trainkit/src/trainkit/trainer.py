@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
 from trainkit.config import TrainConfig
-from trainkit.data import TokenDataset
+from trainkit.dataset import TokenDataset
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.fit import check_fit
@@ -203,7 +203,8 @@ class Trainer:
         batch = self.train_data.batch(
             config.seed, self.step, config.batch_size, self.context_length, self.execution.device
         )
-        micro_batches = zip(*(ids.split(config.micro_batch_size) for ids in batch), strict=True)
+        ids = batch.inputs, batch.targets
+        micro_batches = zip(*(part.split(config.micro_batch_size) for part in ids), strict=True)
         total = torch.zeros((), device=self.execution.device)
         for inputs, targets in micro_batches:
             with precision_context(self.execution.precision, self.execution.device):
