@@ -10,6 +10,7 @@ from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.generate import generate
 from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
+from trainkit.manifest import DamagedCheckpointError
 from trainkit.measuring import (
     CompileReport,
     PrecisionReport,
@@ -21,6 +22,7 @@ from trainkit.optimizer import make_optimizer, parameter_groups
 from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
+from trainkit.run_lock import RunLock
 from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
 from trainkit.token_file import TokenFileInfo
 from trainkit.trainer import Trainer
@@ -32,6 +34,7 @@ __all__ = [
     "CheckpointState",
     "CompileReport",
     "ConsoleLogger",
+    "DamagedCheckpointError",
     "EvalResult",
     "Execution",
     "JsonlLogger",
@@ -42,6 +45,7 @@ __all__ = [
     "Precision",
     "PrecisionReport",
     "Prefetcher",
+    "RunLock",
     "Sampling",
     "TokenDataset",
     "TokenFileInfo",
