@@ -9,6 +9,7 @@ from trainkit.dataset import TokenDataset
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.generate import generate
+from trainkit.interrupt import Terminated
 from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
 from trainkit.manifest import DamagedCheckpointError
 from trainkit.measuring import (
@@ -47,6 +48,7 @@ __all__ = [
     "Prefetcher",
     "RunLock",
     "Sampling",
+    "Terminated",
     "TokenDataset",
     "TokenFileInfo",
     "TrainConfig",
