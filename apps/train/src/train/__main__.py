@@ -1,5 +1,6 @@
 """The command `train`."""
 
+import signal
 import sys
 import time
 
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 from sample import load_run, pick_device, write
+from trainkit import Terminated
 
 from train.command_line import read_command_line
 from train.memory import keep_freed_memory
@@ -25,9 +27,10 @@ def main() -> None:
         message = Text("error: ", style="bold red").append(str(error), style="not bold default")
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         console.print("stopped; go on with: uv run train --resume")
-        sys.exit(130)
+        # 128 + the signal's number, as a shell says it.
+        sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
     _show(result, console, time.perf_counter() - start)
 
 

@@ -9,7 +9,9 @@ from trainkit.dataset import TokenDataset
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.generate import generate
+from trainkit.interrupt import Terminated
 from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
+from trainkit.manifest import DamagedCheckpointError
 from trainkit.measuring import (
     CompileReport,
     PrecisionReport,
@@ -21,6 +23,7 @@ from trainkit.optimizer import make_optimizer
 from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
+from trainkit.run_lock import RunLock
 from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
 from trainkit.token_file import TokenFileInfo
 from trainkit.trainer import Trainer
@@ -32,6 +35,7 @@ __all__ = [
     "CheckpointState",
     "CompileReport",
     "ConsoleLogger",
+    "DamagedCheckpointError",
     "EvalResult",
     "Execution",
     "JsonlLogger",
@@ -42,7 +46,9 @@ __all__ = [
     "Precision",
     "PrecisionReport",
     "Prefetcher",
+    "RunLock",
     "Sampling",
+    "Terminated",
     "TokenDataset",
     "TokenFileInfo",
     "TrainConfig",

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: one directory each, the newest named by `latest`, the last few kept.
+"""The checkpoints of a run: one directory each, the newest named by `latest`, some of them kept.
 
 checkpoints/
 ├── latest                     the name of the newest directory
@@ -6,15 +6,20 @@ checkpoints/
 └── step-000500/
     ├── model.safetensors      the weights under their plain state-dict names
     ├── optimizer.safetensors
-    └── state.json             the step, and what the caller gave
+    ├── state.json             the step, the metric, and what the caller gave
+    └── manifest.json          size and hash of the three, written last
 """
 
+import errno
 import json
 import re
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 from torch.optim import Optimizer
@@ -26,17 +31,23 @@ from trainkit.atomic import (
     replace_file,
     settle,
 )
-from trainkit.model_state import check_model_tensors, copy_model_tensors, model_tensors
-from trainkit.optimizer_state import (
-    check_optimizer_tensors,
-    load_optimizer_tensors,
-    optimizer_tensors,
+from trainkit.disk_space import require_space
+from trainkit.manifest import (
+    MANIFEST,
+    DamagedCheckpointError,
+    FileDigest,
+    manifest_bytes,
+    verify_directory,
 )
-from trainkit.tensor_file import read_tensors, write_tensors
+from trainkit.model_state import check_model_tensors, copy_model_tensors
+from trainkit.optimizer_state import check_optimizer_tensors, load_optimizer_tensors
+from trainkit.snapshot import Content, SnapshotBuffer, content_of
+from trainkit.tensor_file import Tensors, read_tensors, tensor_bytes
 
 _LATEST = "latest"
-_MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
-_MODEL_KIND, _OPTIMIZER_KIND = "groundup-model", "groundup-optimizer"
+_STATE = "state.json"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,8 @@ class CheckpointState:
     """Updates done when it was saved."""
     extra: dict[str, Any]
     """What the caller of `save` gave."""
+    metric: float | None = None
+    """How good it was, less is better; None where nobody said."""
 
 
 class CheckpointManager:
@@ -57,16 +70,32 @@ class CheckpointManager:
     Args:
         directory: made at the first save.
         keep: the newest checkpoints that are kept, at least 1.
+        keep_every: checkpoints of steps that this divides are kept for good; None: none are.
+        keep_best: whether the one of the least metric is kept, too.
+        in_background: whether `save` returns once the tensors are copied, and a thread does the
+            rest; the next `save`, `load` or `wait` waits for it and raises what it met.
 
     Raises:
-        ValueError: `keep` is below 1.
+        ValueError: `keep` or `keep_every` is below 1.
     """
 
-    def __init__(self, directory: str | PathLike[str], *, keep: int = 2) -> None:
-        if keep < 1:
-            raise ValueError(f"keep must be at least 1, got {keep}")
+    def __init__(
+        self,
+        directory: str | PathLike[str],
+        *,
+        keep: int = 2,
+        keep_every: int | None = None,
+        keep_best: bool = False,
+        in_background: bool = False,
+    ) -> None:
+        for name, value in (("keep", keep), ("keep_every", keep_every)):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
         self.directory = Path(directory)
-        self.keep = keep
+        self.keep, self.keep_every, self.keep_best = keep, keep_every, keep_best
+        self._writer = ThreadPoolExecutor(1, "checkpoint") if in_background else None
+        self._pending: Future[None] | None = None
+        self._buffer = SnapshotBuffer()
 
     def save(
         self,
@@ -74,8 +103,11 @@ class CheckpointManager:
         model: nn.Module,
         optimizer: Optimizer | None = None,
         extra: dict[str, Any] | None = None,
+        *,
+        metric: float | None = None,
+        more: dict[str, Tensors] | None = None,
     ) -> Path:
-        """Save a checkpoint, point `latest` to it, and remove all but the newest `keep`.
+        """Save a checkpoint, point `latest` to it, and remove those that need not be kept.
 
         Checkpoints of later steps go too: they are of a future that the run went back from.
 
@@ -84,6 +116,8 @@ class CheckpointManager:
             model: whose state dict is saved.
             optimizer: over the model's parameters; None saves the weights alone.
             extra: anything JSON can hold.
+            metric: how good it is, less is better, for `keep_best`.
+            more: other tensors to save beside, a file for each name; `load_more` reads them.
 
         Returns:
             The checkpoint's directory.
@@ -92,37 +126,82 @@ class CheckpointManager:
             OSError: the disk is full; the checkpoints before are whole.
             ValueError: as `save_checkpoint`.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        settle(self.directory)
-        path = self._path(step)
-        with replace_directory(path) as staging:
-            _write_checkpoint(staging, model, optimizer, CheckpointState(step, extra or {}))
-        with replace_file(self.directory / _LATEST) as file:
-            file.write(f"{path.name}\n".encode())
-        self._prune(step)
-        return path
+        self.wait()
+        content = content_of(model, optimizer, more)
+        state = {"step": step, "metric": metric, "extra": extra or {}}
+        state_bytes = (json.dumps(state, indent=2) + "\n").encode()
+        if self._writer is None:
+            self._write(step, content, state_bytes)
+        else:
+            copy = self._buffer.copy(content)
+            self._pending = self._writer.submit(self._write, step, copy, state_bytes)
+        return self._path(step)
+
+    def wait(self) -> None:
+        """Wait until what was saved in the background is on the disk.
+
+        Raises:
+            OSError: it is not, the disk is full; the checkpoints before are whole.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def close(self) -> None:
+        """End the thread that saves, after a `wait`."""
+        try:
+            self.wait()
+        finally:
+            if self._writer is not None:
+                self._writer.shutdown()
 
     def load(
-        self, model: nn.Module, optimizer: Optimizer | None = None, step: int | None = None
+        self,
+        model: nn.Module,
+        optimizer: Optimizer | None = None,
+        step: int | None = None,
+        *,
+        fall_back: bool = False,
     ) -> CheckpointState:
         """Put a checkpoint into `model` and `optimizer`; all of it or nothing.
+
+        Tensors go to the device and into the dtype of the model's.
 
         Args:
             model: of the same names and shapes.
             optimizer: of the same class over the same parameters; None loads the weights alone.
             step: which checkpoint; None takes the latest.
+            fall_back: whether a damaged checkpoint costs a warning, which names the file, and the
+                one before it is taken; else it is an error.
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
+            DamagedCheckpointError: a file of it is not what was saved; it is named.
             ValueError: as `load_checkpoint`.
         """
-        step = self.latest_step() if step is None else step
-        if step is None or step not in self.steps():
-            raise FileNotFoundError(
-                f"no checkpoint {'at all' if step is None else f'of step {step}'} in "
-                f"{self.directory}; there are those of steps {self.steps()}"
-            )
-        return _read_checkpoint(current_directory(self._path(step)), model, optimizer)
+
+        def read(directory: Path) -> CheckpointState:
+            return _read_checkpoint(directory, model, optimizer)
+
+        return self._with_checkpoint(step, read, fall_back=fall_back)
+
+    def load_more(self, name: str, step: int | None = None) -> Tensors:
+        """The tensors that were saved as `more[name]`; arguments and errors as for `load`."""
+
+        def read(directory: Path) -> Tensors:
+            verify_directory(directory)
+            return read_tensors(directory / f"{name}.safetensors", kind=f"groundup-{name}")[0]
+
+        return self._with_checkpoint(step, read, fall_back=False)
+
+    def verify(self, step: int | None = None) -> None:
+        """Compare every file of a checkpoint, None the latest, with the hash it was saved with.
+
+        Raises:
+            FileNotFoundError: there is no such checkpoint.
+            DamagedCheckpointError: a file differs; it is named.
+        """
+        self._with_checkpoint(step, verify_directory, fall_back=False)
 
     def latest_step(self) -> int | None:
         """The step that `latest` names; None where nothing was saved yet.
@@ -142,6 +221,12 @@ class CheckpointManager:
             )
         return step
 
+    def best_step(self) -> int | None:
+        """The step of the least metric, the earliest of several; None where none has one."""
+        metrics = {step: self._metric(step) for step in self.steps()}
+        known = [(metric, step) for step, metric in metrics.items() if metric is not None]
+        return min(known)[1] if known else None
+
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
         if not self.directory.is_dir():
@@ -149,42 +234,100 @@ class CheckpointManager:
         found = {_step_of(path.name.removesuffix(".retired")) for path in self.directory.iterdir()}
         return sorted(step for step in found if step is not None)
 
+    def _with_checkpoint(self, step: int | None, use: Callable[[Path], T], *, fall_back: bool) -> T:
+        """`use` of the directory of checkpoint `step`, or of the newest before it that is whole."""
+        self.wait()
+        step = self.latest_step() if step is None else step
+        if step is None or step not in self.steps():
+            raise FileNotFoundError(
+                f"no checkpoint {'at all' if step is None else f'of step {step}'} in "
+                f"{self.directory}; there are those of steps {self.steps()}"
+            )
+        try:
+            return use(current_directory(self._path(step)))
+        except DamagedCheckpointError as error:
+            earlier = [other for other in self.steps() if other < step]
+            if not fall_back or not earlier:
+                raise
+            warnings.warn(f"{error}: going back to step {earlier[-1]}", stacklevel=3)
+            return self._with_checkpoint(earlier[-1], use, fall_back=True)
+
+    def _write(self, step: int, content: Content, state: bytes) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        settle(self.directory)
+        try:
+            require_space(self.directory, content.nbytes)
+            with replace_directory(self._path(step)) as staging:
+                _write_checkpoint(staging, content, state)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:  # says how much is needed where it still doesn't fit
+                require_space(self.directory, content.nbytes)
+            raise
+        with replace_file(self.directory / _LATEST) as file:
+            file.write(f"{self._path(step).name}\n".encode())
+        self._prune(step)
+
     def _prune(self, newest: int) -> None:
         past = [step for step in self.steps() if step <= newest]
-        for step in set(self.steps()) - set(past[-self.keep :]):
+        kept = set(past[-self.keep :])
+        if self.keep_every is not None:
+            kept |= {step for step in past if step % self.keep_every == 0}
+        if self.keep_best and (best := self.best_step()) is not None and best <= newest:
+            kept.add(best)
+        for step in set(self.steps()) - kept:
             remove_directory(self._path(step))
+
+    def _metric(self, step: int) -> float | None:
+        try:
+            return _read_state(current_directory(self._path(step))).metric
+        except DamagedCheckpointError:
+            return None
 
     def _path(self, step: int) -> Path:
         return self.directory / f"step-{step:06d}"
 
 
-def _write_checkpoint(
-    directory: Path, model: nn.Module, optimizer: Optimizer | None, state: CheckpointState
-) -> None:
-    with (directory / _MODEL).open("wb") as file:
-        write_tensors(file, model_tensors(model), {}, kind=_MODEL_KIND)
-    if optimizer is not None:
-        tensors, description = optimizer_tensors(optimizer, model)
-        with (directory / _OPTIMIZER).open("wb") as file:
-            write_tensors(file, tensors, description, kind=_OPTIMIZER_KIND)
-    content = {"step": state.step, "extra": state.extra}
-    (directory / _STATE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+def _write_checkpoint(directory: Path, content: Content, state: bytes) -> None:
+    digests: dict[str, FileDigest] = {}
+
+    def write(name: str, data: bytes) -> None:
+        (directory / name).write_bytes(data)
+        digests[name] = FileDigest.of(data)
+
+    for name, (tensors, description) in content.files.items():
+        data = tensor_bytes(tensors, description, kind=f"groundup-{name}")
+        write(f"{name}.safetensors", data)
+    write(_STATE, state)
+    (directory / MANIFEST).write_bytes(manifest_bytes(digests))
 
 
 def _read_checkpoint(
     directory: Path, model: nn.Module, optimizer: Optimizer | None
 ) -> CheckpointState:
-    content = json.loads((directory / _STATE).read_text(encoding="utf-8"))
-    weights, _ = read_tensors(directory / _MODEL, kind=_MODEL_KIND)
+    verify_directory(directory)
+    state = _read_state(directory)
+    weights, _ = read_tensors(directory / "model.safetensors", kind="groundup-model")
     check_model_tensors(weights, model)
     if optimizer is not None:
-        if not (directory / _OPTIMIZER).exists():
+        path = directory / "optimizer.safetensors"
+        if not path.exists():
             raise ValueError(f"{directory} holds weights alone; load it with optimizer=None")
-        tensors, description = read_tensors(directory / _OPTIMIZER, kind=_OPTIMIZER_KIND)
+        tensors, description = read_tensors(path, kind="groundup-optimizer")
         check_optimizer_tensors(description, optimizer, model)
         load_optimizer_tensors(tensors, description, optimizer)
     copy_model_tensors(weights, model)
-    return CheckpointState(content["step"], content["extra"])
+    return state
+
+
+def _read_state(directory: Path) -> CheckpointState:
+    path = directory / _STATE
+    try:
+        content = json.loads(path.read_bytes())
+        return CheckpointState(content["step"], content["extra"], content.get("metric"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedCheckpointError(
+            f"{path} is not what a checkpoint's state is ({error}); take another checkpoint"
+        ) from error
 
 
 def _step_of(name: str) -> int | None:

@@ -3,6 +3,16 @@
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import NamedTuple
+
+
+class Lap(NamedTuple):
+    """Some updates and the time they took."""
+
+    steps: int
+    """How many."""
+    seconds: float
+    """How long, above 0."""
 
 
 class RunClock:
@@ -23,12 +33,12 @@ class RunClock:
         """Seconds since the run began, without those in which it was not running."""
         return time.perf_counter() - self._start
 
-    def steps_per_second(self, step: int) -> float:
-        """Updates a second from the last call to this one, pauses left out."""
+    def lap(self, step: int) -> Lap:
+        """The updates from the last call to this one, and their time, pauses left out."""
         now = time.perf_counter()
-        speed = (step - self._lap_step) / max(now - self._lap_start, 1e-9)
+        lap = Lap(step - self._lap_step, max(now - self._lap_start, 1e-9))
         self._lap_start, self._lap_step = now, step
-        return speed
+        return lap
 
     @contextmanager
     def pause(self) -> Generator[None]:

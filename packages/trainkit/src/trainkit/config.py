@@ -49,6 +49,13 @@ class TrainConfig:
     """Updates between checkpoints; the last update is always followed by one."""
     keep_checkpoints: int = 2
     """Newest checkpoints that are kept."""
+    keep_checkpoints_every: int | None = None
+    """Checkpoints whose step this divides are kept for good; None: none are."""
+    keep_best_checkpoint: bool = False
+    """Whether the checkpoint of the least validation loss is kept, too; it must be evaluated at
+    the step that it is saved at."""
+    num_workers: int = 1
+    """Threads that make batches ahead; the batches are the same for any number, 0 included."""
     log_every: int = 10
     """Updates between lines of metrics; a loss that is not a number is noticed then."""
     seed: int = 0
@@ -64,9 +71,9 @@ class TrainConfig:
         for name in ("max_lr", "weight_decay"):
             self._require(math.isfinite(getattr(self, name)), name, "finite")
         self._require(self.max_grad_norm > 0, "max_grad_norm", "above 0 (inf clips nothing)")
-        self._require(
-            self.eval_tokens is None or self.eval_tokens >= 1, "eval_tokens", "at least 1 or None"
-        )
+        for name in ("eval_tokens", "keep_checkpoints_every"):
+            value = getattr(self, name)
+            self._require(value is None or value >= 1, name, "at least 1 or None")
         self._check_together()
 
     @property
@@ -115,4 +122,4 @@ _AT_LEAST_ONE = (
     "keep_checkpoints",
     "log_every",
 )
-_AT_LEAST_ZERO = ("max_lr", "min_lr", "weight_decay", "eps", "seed")
+_AT_LEAST_ZERO = ("max_lr", "min_lr", "weight_decay", "eps", "seed", "num_workers")

@@ -7,11 +7,12 @@ from nnparts import TransformerConfig
 from torch import nn
 
 from trainkit.dataset import TokenDataset
+from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
 
 
 def check_fit(
-    model: nn.Module, train_data: TokenDataset, valid_data: TokenDataset, device: str
+    model: nn.Module, train_data: TokenDataset | Mixture, valid_data: TokenDataset, device: str
 ) -> None:
     """Refuse what could only fail later.
 
@@ -20,8 +21,12 @@ def check_fit(
             model on another device than the batches.
     """
     shape = cast(TransformerConfig, unwrap(model).config)
-    _check_length(train_data, valid_data, shape.context_length)
-    for data in (train_data, valid_data):
+    parts = train_data.datasets if isinstance(train_data, Mixture) else [train_data]
+    for data in parts:
+        _check_length(data, shape.context_length)
+    if len(valid_data) < 2:
+        raise ValueError(f"{valid_data.path} has fewer than the 2 tokens that it needs")
+    for data in (*parts, valid_data):
         _check_vocabulary(data, shape.vocab_size)
     at = next(model.parameters()).device
     if at.type != torch.device(device).type:
@@ -31,15 +36,13 @@ def check_fit(
         )
 
 
-def _check_length(train_data: TokenDataset, valid_data: TokenDataset, context_length: int) -> None:
-    if len(train_data) <= context_length:
+def _check_length(data: TokenDataset, context_length: int) -> None:
+    if len(data) <= context_length:
         raise ValueError(
-            f"{train_data.path} has {len(train_data)} tokens, a window of context_length "
+            f"{data.path} has {len(data)} tokens, a window of context_length "
             f"{context_length} and its target need {context_length + 1}; give more data or a "
             "shorter context"
         )
-    if len(valid_data) < 2:
-        raise ValueError(f"{valid_data.path} has fewer than the 2 tokens that it needs")
 
 
 def _check_vocabulary(data: TokenDataset, vocab_size: int) -> None:

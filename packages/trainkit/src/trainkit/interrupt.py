@@ -1,33 +1,74 @@
-"""Ctrl-C at a moment that suits."""
+"""Ctrl-C and SIGTERM at a moment that suits."""
 
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: what a scheduler sends before it kills."""
+
+
+@contextmanager
+def terminable() -> Generator[None]:
+    """Raise `Terminated` where SIGTERM comes inside the block, as Ctrl-C raises KeyboardInterrupt.
+
+    Does nothing outside the main thread, or where SIGTERM already means something.
+    """
+    if not _is_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextmanager
 def deferred_interrupt() -> Generator[None]:
-    """Raise the KeyboardInterrupt of a Ctrl-C inside the block at its end; of a second, at once.
+    """Raise the exception of a signal that comes inside the block at its end; of a second, at once.
 
-    Does nothing outside the main thread, or where Ctrl-C already means something else.
+    The signals are Ctrl-C's and, inside of `terminable`, SIGTERM. Does nothing outside the main
+    thread, and leaves alone a signal that someone else handles.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: handler for number, handler in before.items() if _raises(handler)}
+    if not _is_main_thread() or not before:
         yield
         return
-    is_pending = False
+    pending: list[tuple[int, FrameType | None]] = []
 
-    def remember(signum: int, frame: FrameType | None) -> None:
-        nonlocal is_pending
-        is_pending = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
-    signal.signal(signal.SIGINT, remember)
+    def remember(number: int, frame: FrameType | None) -> None:
+        pending.append((number, frame))
+        restore()
+
+    for number in before:
+        signal.signal(number, remember)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if is_pending:
-        raise KeyboardInterrupt
+        restore()
+    for number, frame in pending:
+        before[signal.Signals(number)](number, frame)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _raises(handler: Callable[..., Any] | int | None) -> bool:
+    return handler in (signal.default_int_handler, _terminate)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 VERSION = 1
+_METADATA = "groundup"
 
 
 @runtime_checkable
@@ -38,23 +39,29 @@ Description = dict[str, Any]
 
 
 def write_tensors(out: Writable, tensors: Tensors, description: Description, *, kind: str) -> None:
-    """Write `tensors` and `description` to a binary file object.
-
-    The bytes are made in memory first: the library's own `save_file` hides the disk's errors,
-    leaves its staging file behind when killed, and lets nobody but the owner read the result.
-
-    Args:
-        out: where to.
-        tensors: name to tensor, on any device, of any strides; those that share memory are
-            written once for each name.
-        description: anything JSON can hold.
-        kind: name of the format, that `read_tensors` will ask for.
+    """Write `tensor_bytes` to a binary file object.
 
     Raises:
         OSError: the disk is full.
     """
-    metadata = {"format": kind, "version": str(VERSION), "description": json.dumps(description)}
-    out.write(safetensors.torch.save(_independent(tensors), metadata))
+    out.write(tensor_bytes(tensors, description, kind=kind))
+
+
+def tensor_bytes(tensors: Tensors, description: Description, *, kind: str) -> bytes:
+    """`tensors` and `description` as the bytes of a safetensors file, equal for equal content.
+
+    The bytes are made in memory: the library's own `save_file` hides the disk's errors, leaves its
+    staging file behind when killed, and lets nobody but the owner read the result. All metadata
+    are under one key, because the library writes several in an order that changes.
+
+    Args:
+        tensors: name to tensor, on any device, of any strides; those that share memory are
+            written once for each name.
+        description: anything JSON can hold.
+        kind: name of the format, that `read_tensors` will ask for.
+    """
+    metadata = {"format": kind, "version": VERSION, "description": description}
+    return safetensors.torch.save(_independent(tensors), {_METADATA: json.dumps(metadata)})
 
 
 def read_tensors(src: Path | Readable, *, kind: str) -> tuple[Tensors, Description]:
@@ -70,13 +77,24 @@ def read_tensors(src: Path | Readable, *, kind: str) -> tuple[Tensors, Descripti
         raise ValueError(
             f"{_name(src)} is not a whole safetensors file ({error}); take another checkpoint"
         ) from error
-    found = metadata.get("format"), metadata.get("version")
-    if found != (kind, str(VERSION)):
+    content = _content(metadata)
+    found = content.get("format"), content.get("version")
+    if found != (kind, VERSION):
         raise ValueError(
             f"{_name(src)} must be a {kind} of version {VERSION}, its metadata says "
             f"{found[0]} of version {found[1]}"
         )
-    return tensors, json.loads(metadata["description"])
+    return tensors, content["description"]
+
+
+def _content(metadata: dict[str, str]) -> dict[str, Any]:
+    """What `tensor_bytes` put into the metadata, or what version 0.1 did, a key for each."""
+    if _METADATA in metadata:
+        return json.loads(metadata[_METADATA])
+    content: dict[str, Any] = dict(metadata)
+    if {"version", "description"} <= content.keys():
+        content |= {name: json.loads(metadata[name]) for name in ("version", "description")}
+    return content
 
 
 def _read_path(path: Path) -> tuple[Tensors, dict[str, str]]:

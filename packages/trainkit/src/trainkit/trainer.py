@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -13,18 +14,23 @@ from optimkit import clip_grad_norm_, cosine_schedule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from trainkit.batch import Batch
 from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
 from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
+from trainkit.disk_space import checkpoint_bytes, require_space
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.fit import check_fit
-from trainkit.interrupt import deferred_interrupt
+from trainkit.interrupt import deferred_interrupt, terminable
 from trainkit.loggers import GuardedLogger, JsonlLogger, Logger, Metrics
 from trainkit.loss import batch_loss
+from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
 from trainkit.precision import precision_context
+from trainkit.prefetch import Prefetcher
+from trainkit.run_lock import RunLock
 
 
 class _Update(NamedTuple):
@@ -47,7 +53,8 @@ class Trainer:
     `run_dir` gets `checkpoints/` (see `CheckpointManager`) and `metrics.jsonl`, a line for
     - the first, each `log_every`-th and the last step: `loss` (nats a token, of that step's
       batch), `lr`, `grad_norm` (before clipping), `tokens_per_second` (since the line before,
-      without evaluating and saving), `tokens` (learnt from so far) and `wall_seconds`;
+      without evaluating and saving), `data_wait_share` (of that time, spent waiting for batches),
+      `tokens` (learnt from so far) and `wall_seconds`;
     - each `eval_every`-th and the last step: `valid_loss` (nats a token), `valid_bits_per_byte`
       (where the data knows its bytes), `tokens` and `wall_seconds`.
 
@@ -77,7 +84,7 @@ class Trainer:
         self,
         model: nn.Module,
         optimizer: Optimizer,
-        train_data: TokenDataset,
+        train_data: TokenDataset | Mixture,
         valid_data: TokenDataset,
         config: TrainConfig,
         *,
@@ -91,18 +98,27 @@ class Trainer:
         self.context_length = cast(TransformerConfig, unwrap(model).config).context_length
         self.run_dir = Path(run_dir)
         self.checkpoints = CheckpointManager(
-            self.run_dir / "checkpoints", keep=config.keep_checkpoints
+            self.run_dir / "checkpoints",
+            keep=config.keep_checkpoints,
+            keep_every=config.keep_checkpoints_every,
+            keep_best=config.keep_best_checkpoint,
+            in_background=True,
         )
         self.step = 0
         self._evaluated_step = 0
+        self._valid_loss: float | None = None
         self._clock = RunClock()
+        self._waited = 0.0
         self._guests = [GuardedLogger(logger) for logger in loggers]
         self._batch_loss = torch.compile(batch_loss) if self.execution.compile else batch_loss
         self._is_updating = False
         check_fit(model, train_data, valid_data, self.execution.device)
 
-    def resume(self) -> int:
+    def resume(self, *, fall_back: bool = False) -> int:
         """Go back to the latest checkpoint, or stay at the start where the run has none yet.
+
+        Args:
+            fall_back: whether to take the one before, with a warning, where the latest is damaged.
 
         Returns:
             The step it stands at.
@@ -111,7 +127,7 @@ class Trainer:
             ValueError: the checkpoint is of another model or optimizer, or damaged.
         """
         if self.checkpoints.latest_step() is not None:
-            state = self.checkpoints.load(self.model, self.optimizer)
+            state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
             self.step, self._evaluated_step = state.step, state.extra["evaluated_step"]
             self._clock = RunClock(state.extra["wall_seconds"], state.step)
         return self.step
@@ -119,34 +135,55 @@ class Trainer:
     def train(self) -> EvalResult:
         """Train from the current step to `max_steps`.
 
-        Ctrl-C saves a checkpoint at the end of the update under way and is raised then; a second
-        one is raised at once, and the last checkpoint stays the latest.
+        Ctrl-C and SIGTERM save a checkpoint at the end of the update under way and are raised
+        then, as KeyboardInterrupt and its kind `Terminated`; a second one is raised at once, and
+        the last checkpoint stays the latest.
 
         Returns:
             The evaluation after the last step.
 
         Raises:
             ValueError: `run_dir` holds a run that has gone further; `resume` it.
+            BlockingIOError: another process trains in `run_dir`.
             FloatingPointError: loss or gradient is not finite, noticed when it is logged.
             OSError: the disk is full; the checkpoints before are whole.
         """
-        self._open_metrics()
         self.model.train()
-        try:
-            result = self._evaluate_if_due()
-            while self.step < self.config.max_steps:
-                with deferred_interrupt():
-                    self._log_if_due(self._update())
-                result = self._evaluate_if_due()
-                self._save_if_due()
-        except KeyboardInterrupt:
-            if not self._is_updating:
-                self._save()
-            raise
-        finally:
+        with RunLock(self.run_dir), terminable(), ExitStack() as at_end:
+            require_space(self.run_dir, checkpoint_bytes(self.model, self.optimizer))
+            self._open_metrics()
             for logger in [self._metrics, *self._guests]:
-                logger.close()
+                at_end.callback(logger.close)
+            at_end.callback(self.checkpoints.wait)
+            batches = at_end.enter_context(self._prefetcher())
+            try:
+                return self._train(batches)
+            except KeyboardInterrupt:
+                if not self._is_updating:
+                    self._save()
+                raise
+
+    def _train(self, batches: Prefetcher) -> EvalResult:
+        result = self._evaluate_if_due()
+        while self.step < self.config.max_steps:
+            with deferred_interrupt():
+                self._log_if_due(self._update(next(batches)), batches.wait_seconds)
+            result = self._evaluate_if_due()
+            self._save_if_due()
         return result or self.evaluate()
+
+    def _prefetcher(self) -> Prefetcher:
+        """The batches that are still to come."""
+        config = self.config
+
+        def make(step: int) -> Batch:
+            return self.train_data.batch(
+                config.seed, step, config.batch_size, self.context_length, self.execution.device
+            )
+
+        return Prefetcher(
+            make, start=self.step, stop=config.max_steps, num_workers=config.num_workers
+        )
 
     def evaluate(self, *, whole: bool = False, stride: int | None = None) -> EvalResult:
         """Evaluate on the validation data, in the training precision.
@@ -175,7 +212,7 @@ class Trainer:
     def _tokens_per_step(self) -> int:
         return self.config.batch_size * self.context_length
 
-    def _update(self) -> _Update:
+    def _update(self, batch: Batch) -> _Update:
         """Learn from one batch; `step` then counts it."""
         self._is_updating = True
         config = self.config
@@ -188,7 +225,7 @@ class Trainer:
             decay_steps=config.schedule_steps,
         )
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._backward()
+        loss = self._backward(batch)
         grad_norm = clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -197,12 +234,9 @@ class Trainer:
         self._is_updating = False
         return _Update(loss, grad_norm, lr)
 
-    def _backward(self) -> Tensor:
+    def _backward(self, batch: Batch) -> Tensor:
         """Add the gradient of the mean loss over one batch, a micro batch at a time."""
         config = self.config
-        batch = self.train_data.batch(
-            config.seed, self.step, config.batch_size, self.context_length, self.execution.device
-        )
         ids = batch.inputs, batch.targets
         micro_batches = zip(*(part.split(config.micro_batch_size) for part in ids), strict=True)
         total = torch.zeros((), device=self.execution.device)
@@ -215,20 +249,22 @@ class Trainer:
             total += loss.detach()
         return total
 
-    def _log_if_due(self, update: _Update) -> None:
+    def _log_if_due(self, update: _Update, wait_seconds: float) -> None:
         is_log_due = self._is_due(self.config.log_every) or self.step == 1
         if not (is_log_due or self._is_due(self.config.checkpoint_every)):
             return
         loss, grad_norm = float(update.loss), float(update.grad_norm)
         self._check_finite(loss, grad_norm)  # before a checkpoint, too: a bad one helps nobody
         if is_log_due:
-            speed = self._clock.steps_per_second(self.step) * self._tokens_per_step
+            lap = self._clock.lap(self.step)
+            waited, self._waited = wait_seconds - self._waited, wait_seconds
             self._log(
                 {
                     "loss": loss,
                     "lr": update.lr,
                     "grad_norm": grad_norm,
-                    "tokens_per_second": speed,
+                    "tokens_per_second": lap.steps * self._tokens_per_step / lap.seconds,
+                    "data_wait_share": waited / lap.seconds,
                 }
             )
 
@@ -243,7 +279,7 @@ class Trainer:
             metrics["valid_bits_per_byte"] = result.bits_per_byte
         with deferred_interrupt():
             self._log(metrics)
-            self._evaluated_step = self.step
+            self._evaluated_step, self._valid_loss = self.step, result.loss
         return result
 
     def _save_if_due(self) -> None:
@@ -254,7 +290,8 @@ class Trainer:
     def _save(self) -> None:
         self._metrics.sync()  # a checkpoint promises that the lines up to it are there
         extra = {"evaluated_step": self._evaluated_step, "wall_seconds": self._clock.wall_seconds}
-        self.checkpoints.save(self.step, self.model, self.optimizer, extra)
+        metric = self._valid_loss if self._evaluated_step == self.step else None
+        self.checkpoints.save(self.step, self.model, self.optimizer, extra, metric=metric)
 
     def _is_due(self, every: int) -> bool:
         return self.step > 0 and (self.step % every == 0 or self.step == self.config.max_steps)

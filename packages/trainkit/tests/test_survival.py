@@ -1,0 +1,41 @@
+"""A run that is killed or stopped at random moments. Property: it ends as if it had not been.
+
+In processes of their own, by real signals. The long versions, of 50 kills each, are behind the
+marker `long`: `uv run pytest -m long packages/trainkit`.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = Path(__file__).with_name("killed_runs.py")
+SHORT = 6
+LONG = pytest.param(50, marks=pytest.mark.long)
+
+
+def disturb(directory, mode, count, *options):
+    """Runs that take `options` in turns, disturbed `count` times; how often they were, really."""
+    command = [sys.executable, PROGRAM, directory, mode, str(count), *map(json.dumps, options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    disturbed, finished = map(int, done.stdout.split())
+    assert disturbed >= count
+    assert finished >= 1
+
+
+@pytest.mark.parametrize("count", [SHORT, LONG])
+@pytest.mark.parametrize("accumulation", [1, 4])
+def test_kills_change_nothing_whatever_the_number_of_workers(tmp_path, count, accumulation):
+    options = [
+        {"num_workers": workers, "gradient_accumulation_steps": accumulation}
+        for workers in (0, 1, 4)
+    ]
+    disturb(tmp_path, "kill", count, *options)
+
+
+@pytest.mark.parametrize("count", [SHORT, LONG])
+def test_ctrl_c_and_sigterm_leave_a_checkpoint_of_their_step(tmp_path, count):
+    disturb(tmp_path, "stop", count, {"num_workers": 1})
