@@ -1,5 +1,7 @@
 """`encode_with_offsets`. Property: the text's pieces. Parity: Hugging Face's offsets."""
 
+import unicodedata
+
 import pytest
 import tokenizers
 from hypothesis import given
@@ -50,7 +52,9 @@ def test_another_unit_is_refused():
 
 @given(data=st.data())
 def test_offsets_are_those_of_tokenizers(small, theirs, texts, data):
-    text = data.draw(texts)
+    # Theirs knows an older Unicode than ours: letters that are new to it are split elsewhere.
+    known = unicodedata.ucd_3_2_0.category
+    text = "".join(c for c in data.draw(texts) if known(c) != "Cn")
     ids, spans = small.encode_with_offsets(text)
     encoding = theirs.encode(text)
     assert (ids, spans) == (encoding.ids, encoding.offsets)
