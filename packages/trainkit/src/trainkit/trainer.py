@@ -125,16 +125,25 @@ class Trainer:
             The step it stands at.
 
         Raises:
-            ValueError: the checkpoint is of another model or optimizer, or damaged.
-            FileNotFoundError: it has no averaged weights, and there is `ema_decay`.
+            ValueError: the checkpoint is of another model or optimizer, or damaged, or has no
+                averaged weights while there is `ema_decay`.
         """
         if self.checkpoints.latest_step() is not None:
             state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
             if self.average is not None:
-                self.average.load(self.checkpoints.load_more("ema", state.step))
+                self._load_average(self.average, state.step)
             self.progress = Progress.from_dict({**state.extra, "step": state.step})
             self._clock = RunClock(state.extra["wall_seconds"], state.step)
         return self.step
+
+    def _load_average(self, average: WeightAverage, step: int) -> None:
+        try:
+            average.load(self.checkpoints.load_more("ema", step))
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"the checkpoint of step {step} has no averaged weights; go on with ema_decay=None,"
+                " as the run began, or begin a new one"
+            ) from error
 
     def train(self) -> EvalResult:
         """Train from the current step to `max_steps`, or until `patience` has an end.
