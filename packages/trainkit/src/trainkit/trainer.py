@@ -164,7 +164,9 @@ class Trainer:
         """
         self.model.train()
         with RunLock(self.run_dir), terminable(), ExitStack() as at_end:
-            require_space(self.run_dir, checkpoint_bytes(self.model, self.optimizer))
+            averaged = None if self.average is None else {"ema": self.average.tensors()}
+            needed = checkpoint_bytes(self.model, self.optimizer, averaged)
+            require_space(self.run_dir, needed)
             self._open_metrics()
             for logger in [self._metrics, *self._guests]:
                 at_end.callback(logger.close)
