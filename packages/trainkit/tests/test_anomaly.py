@@ -12,8 +12,10 @@ import pytest
 import torch
 from nnparts import TransformerConfig
 from torch import nn
-from trainkit import AnomalyError
-from trainkit.anomaly import describe_anomaly
+from trainkit import AnomalyError, TrainConfig
+from trainkit.anomaly import AnomalyWatch, find_anomaly
+from trainkit.progress import Progress
+from trainkit.step import Slope
 
 WINDOW = [1.0, 3.0, 1.0, 3.0]  # mean 2, standard deviation 1
 
@@ -27,13 +29,23 @@ WINDOW = [1.0, 3.0, 1.0, 3.0]  # mean 2, standard deviation 1
         (5.0, 1.0, WINDOW, 3.0, None),
         (5.01, 1.0, WINDOW, 3.0, "the loss is 5.01, more than 3 standard deviations (1) above 2"),
         (5.01, 1.0, WINDOW, None, None),
-        (5.01, 1.0, WINDOW[1:], 3.0, None),
         (-9.0, 1.0, WINDOW, 3.0, None),
     ],
 )
 def test_what_is_an_anomaly(loss, grad_norm, recent, sigmas, problem):
-    found = describe_anomaly(loss, grad_norm, recent, sigmas, 4)
+    found = find_anomaly(loss, grad_norm, recent, sigmas)
     assert found is None if problem is None else found.startswith(problem)
+
+
+def test_nothing_is_a_spike_before_the_window_is_full(make_model, tmp_path):
+    config = TrainConfig(spike_sigmas=1.0, spike_window=4)
+    watch = AnomalyWatch(make_model(), config, tmp_path)
+    progress, norm = Progress(), torch.tensor(1.0)
+    for loss in (1.0, 3.0, 1.0, 9.0):
+        assert watch.judge(Slope(torch.tensor(loss), norm), progress) is None
+    assert "loss is 9" in watch.judge(Slope(torch.tensor(9.0), norm), progress)
+    assert watch.judge(Slope(torch.tensor(1.5), norm), progress) is None
+    assert progress.recent_losses == [3.0, 1.0, 9.0, 1.5]
 
 
 class Fragile(nn.Module):

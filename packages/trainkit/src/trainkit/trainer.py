@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from nnparts import TransformerConfig
-from nnparts.accounting import model_flops_utilization
 from torch import nn
 from torch.optim import Optimizer
 
-from trainkit.anomaly import AnomalyError, describe_anomaly, gradient_norms, write_anomaly
+from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly
 from trainkit.batch import Batch
 from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
@@ -26,9 +25,9 @@ from trainkit.fit import check_fit
 from trainkit.interrupt import deferred_interrupt, terminable
 from trainkit.learning_rate import learning_rate
 from trainkit.loggers import GuardedLogger, JsonlLogger, Logger, Metrics
+from trainkit.metrics import cost_metrics, evaluation_metrics
 from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
-from trainkit.peak_memory import peak_memory_bytes
 from trainkit.prefetch import Prefetcher
 from trainkit.progress import Progress
 from trainkit.run_lock import RunLock
@@ -111,6 +110,7 @@ class Trainer:
         self._clock = RunClock()
         self._waited = 0.0
         self._guests = [GuardedLogger(logger) for logger in loggers]
+        self._watch = AnomalyWatch(model, config, self.run_dir / "anomalies")
         self._stepper = Stepper(model, optimizer, config, self.execution)
         self._is_updating = False
         check_fit(model, train_data, valid_data, self.execution.device)
@@ -256,7 +256,7 @@ class Trainer:
         """Learn from one batch; `step` then counts it. None: it was not learnt from."""
         self._is_updating = True
         slope = self._stepper.compute_gradients(batch, self.progress.batch_number)
-        problem = self._problem(slope) if self.config.reads_each_loss else None
+        problem = self._watch.judge(slope, self.progress) if self.config.reads_each_loss else None
         if problem is None:
             self._stepper.apply(self._lr(self.step + 1))
             self.progress.step += 1
@@ -270,26 +270,13 @@ class Trainer:
     def _lr(self, step: int) -> float:
         return learning_rate(step, self.config)
 
-    def _problem(self, slope: Slope) -> str | None:
-        """What is wrong with a batch, in words; else its loss is one of the usual ones."""
-        config, loss = self.config, float(slope.loss)
-        problem = describe_anomaly(
-            loss,
-            float(slope.grad_norm),
-            self.progress.recent_losses,
-            config.spike_sigmas,
-            config.spike_window,
-        )
-        if problem is None:
-            self.progress.note_loss(loss, config.spike_window)
-        return problem
-
     def _treat(self, problem: str, slope: Slope, batch: Batch) -> None:
         """Stop, skip or roll back, as configured; no weight has moved yet."""
         progress, config = self.progress, self.config
         self._stepper.backward(batch, progress.batch_number)  # the norms as before clipping
-        path = self._write_anomaly(problem, slope, batch, self.step + 1, progress.batch_number)
-        problem = f"at step {self.step + 1} {problem}; see {path}"
+        problem = self._watch.record(
+            problem, slope, batch, progress, step=self.step + 1, batch_number=progress.batch_number
+        )
         before = progress.rollbacks if config.on_anomaly == "rollback" else progress.skips_in_a_row
         if config.on_anomaly == "stop" or before >= config.max_anomalies:
             self._stop(problem)
@@ -316,22 +303,6 @@ class Trainer:
         self._batches.close()
         self._batches, self._waited = self._prefetcher(), 0.0
 
-    def _write_anomaly(
-        self, problem: str, slope: Slope, batch: Batch, step: int, batch_number: int
-    ) -> Path:
-        return write_anomaly(
-            self.run_dir / "anomalies",
-            step=step,
-            batch_number=batch_number,
-            batch=batch,
-            problem=problem,
-            seed=self.config.seed,
-            loss=float(slope.loss),
-            grad_norm=float(slope.grad_norm),
-            gradient_norms=gradient_norms(self.model),
-            recent_losses=self.progress.recent_losses,
-        )
-
     def _stop(self, problem: str) -> NoReturn:
         raise AnomalyError(
             f"{problem}; resume from step {self.checkpoints.latest_step() or 0} with a lower "
@@ -357,16 +328,13 @@ class Trainer:
         """What the updates since the last call took."""
         lap, wait_seconds = self._clock.lap(self.step), self._batches.wait_seconds
         waited, self._waited = wait_seconds - self._waited, wait_seconds
-        speed = lap.steps * self._tokens_per_step / lap.seconds
-        costs = {"tokens_per_second": speed, "data_wait_share": waited / lap.seconds}
-        if (memory := peak_memory_bytes(self.execution.device)) is not None:
-            costs["peak_memory_bytes"] = memory
-        if (peak_flops := self.execution.peak_flops) is not None:
-            shape = cast(TransformerConfig, unwrap(self.model).config)
-            costs["mfu"] = model_flops_utilization(
-                shape, tokens_per_second=speed, peak_flops=peak_flops
-            )
-        return costs
+        return cost_metrics(
+            lap,
+            waited,
+            tokens_per_step=self._tokens_per_step,
+            shape=cast(TransformerConfig, unwrap(self.model).config),
+            execution=self.execution,
+        )
 
     def _evaluate_if_due(self) -> EvalResult | None:
         """Evaluate and log, once a step: a run stopped while evaluating does it when resumed."""
@@ -374,10 +342,10 @@ class Trainer:
             return None
         with self._clock.pause():
             result = self.evaluate()
-            metrics = _evaluation_metrics("valid", result)
+            metrics = evaluation_metrics("valid", result)
             if self.average is not None:
                 averaged = self._evaluate(self.average.model)
-                metrics |= _evaluation_metrics("valid_ema", averaged)
+                metrics |= evaluation_metrics("valid_ema", averaged)
         with deferred_interrupt():
             self._log(metrics)
             self.progress.note_evaluation(result.loss)
@@ -422,15 +390,11 @@ class Trainer:
 
     def _check_finite(self, slope: Slope, batch: Batch) -> None:
         """Stop where nobody has looked before, so that what is found has been learnt already."""
-        problem = describe_anomaly(float(slope.loss), float(slope.grad_norm), [], None, 0)
+        problem = find_anomaly(float(slope.loss), float(slope.grad_norm))
         if problem is not None:
             number = self.progress.batch_number - 1
-            path = self._write_anomaly(problem, slope, batch, self.step, number)
-            self._stop(f"at step {self.step} {problem}; see {path}")
-
-
-def _evaluation_metrics(prefix: str, result: EvalResult) -> dict[str, float]:
-    metrics = {f"{prefix}_loss": result.loss}
-    if result.bits_per_byte is not None:
-        metrics[f"{prefix}_bits_per_byte"] = result.bits_per_byte
-    return metrics
+            self._stop(
+                self._watch.record(
+                    problem, slope, batch, self.progress, step=self.step, batch_number=number
+                )
+            )
