@@ -65,7 +65,7 @@ def result(directory, name):
     files.pop("manifest.json")
     state["extra"].pop("wall_seconds")
     lines = [json.loads(line) for line in (root / "metrics.jsonl").read_text().splitlines()]
-    times = ("wall_seconds", "tokens_per_second", "data_wait_share")
+    times = ("wall_seconds", "tokens_per_second", "data_wait_share", "peak_memory_bytes")
     metrics = [{key: line[key] for key in line if key not in times} for line in lines]
     return files, state, metrics
 

@@ -26,12 +26,28 @@ from trainkit import TrainConfig, make_optimizer
         ({"eval_every": 0}, "eval_every must be at least 1"),
         ({"eval_tokens": 0}, "eval_tokens must be at least 1 or None"),
         ({"keep_checkpoints": 0}, "keep_checkpoints must be at least 1"),
+        ({"schedule": "wsd", "warmup_steps": 900}, "warmup_steps=900, decay_steps=1000 and decay_"),
+        ({"decay_fraction": 1.5}, r"decay_fraction must be in \[0, 1\]"),
+        ({"momentum": 1.0}, "momentum must be in"),
+        ({"ema_decay": 1.0}, r"ema_decay must be in \[0, 1\) or None"),
+        ({"spike_sigmas": 0.0}, "spike_sigmas must be above 0"),
+        ({"spike_window": 1}, "spike_window must be at least 2"),
+        ({"max_anomalies": 0}, "max_anomalies must be at least 1"),
+        ({"patience": 0}, "patience must be at least 1 or None"),
         ({"seed": -1}, "seed must be at least 0"),
     ],
 )
 def test_fields_that_make_no_sense_are_refused_by_name(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**changes)
+
+
+@pytest.mark.parametrize("name", ["optimizer", "schedule", "on_anomaly"])
+def test_a_choice_that_is_none_is_refused_where_no_type_is_checked(name):
+    config = TrainConfig()
+    object.__setattr__(config, name, "other")  # types are checked in these tests, not for users
+    with pytest.raises(ValueError, match=f"{name} must be one of .*, got 'other'"):
+        config.__post_init__()
 
 
 def test_every_field_says_what_it_is():

@@ -15,11 +15,11 @@ from trainkit import CheckpointManager
 from trainkit.interrupt import deferred_interrupt
 
 TINY_RUN = Path(__file__).with_name("tiny_run.py")
-TIMES = {"tokens_per_second", "wall_seconds", "data_wait_share"}
+TIMES = {"tokens_per_second", "data_wait_share", "peak_memory_bytes", "wall_seconds"}
 
 
 def read_metrics(trainer):
-    """Every line of metrics.jsonl without the times."""
+    """Every line of metrics.jsonl without times and memory."""
     lines = (trainer.run_dir / "metrics.jsonl").read_text().splitlines()
     return [
         {key: value for key, value in json.loads(line).items() if key not in TIMES}

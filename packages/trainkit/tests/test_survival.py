@@ -36,6 +36,15 @@ def test_kills_change_nothing_whatever_the_number_of_workers(tmp_path, count, ac
     disturb(tmp_path, "kill", count, *options)
 
 
+@pytest.mark.long  # 1 to 3 minutes; test_anomaly.py has stops without a signal
+@pytest.mark.parametrize("action", ["skip", "rollback"])
+def test_kills_change_nothing_where_spikes_are_skipped_or_rolled_back(tmp_path, action):
+    """On random data one loss of ten lies so far above those before."""
+    spikes = {"on_anomaly": action, "spike_sigmas": 1.5, "spike_window": 6, "max_anomalies": 100}
+    disturb(tmp_path, "kill", SHORT, {**spikes, "ema_decay": 0.9})
+    assert list((tmp_path / "undisturbed" / "anomalies").iterdir())
+
+
 @pytest.mark.parametrize("count", [SHORT, LONG])
 def test_ctrl_c_and_sigterm_leave_a_checkpoint_of_their_step(tmp_path, count):
     disturb(tmp_path, "stop", count, {"num_workers": 1})

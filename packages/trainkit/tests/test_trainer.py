@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,8 +75,8 @@ def test_a_run_leaves_metrics_and_checkpoints(tmp_path, make_trainer):
     lines = read_metrics(trainer)
     assert [line["step"] for line in lines if "loss" in line] == [1, 3, 6, 9, 12]
     assert [line["step"] for line in lines if "valid_loss" in line] == [5, 10, 12]
-    keys = {"step", "loss", "lr", "grad_norm", "tokens_per_second", "data_wait_share"}
-    keys |= {"tokens", "wall_seconds"}
+    costs = {"tokens_per_second", "data_wait_share", "peak_memory_bytes", "wall_seconds"}
+    keys = {"step", "loss", "lr", "grad_norm", "tokens"} | costs
     assert lines[0].keys() == keys
     keys = {"step", "valid_loss", "valid_bits_per_byte", "tokens", "wall_seconds"}
     assert lines[-1].keys() == keys
@@ -93,6 +94,40 @@ def test_what_is_trained_is_what_evaluation_sees(tmp_path, make_trainer):
     assert result == trainer.evaluate()
     assert result.token_count == 20
     assert trainer.model.training
+
+
+def test_mfu_is_the_share_of_the_peak_that_the_models_products_take(tmp_path, make_trainer):
+    trainer = make_trainer(tmp_path, max_steps=3, execution={"peak_flops": 1e12})
+    trainer.train()
+    line = read_metrics(trainer)[0]
+    # 6 operations a weight and token, embeddings aside, and attention's 12 layers context d_model.
+    weights = sum(p.numel() for p in trainer.model.parameters() if p.ndim == 2) - 17 * 16
+    flops = 6 * weights + 12 * 1 * 8 * 16
+    assert line["mfu"] == pytest.approx(line["tokens_per_second"] * flops / 1e12)
+    with pytest.raises(ValueError, match="peak_flops must be above 0"):
+        make_trainer(tmp_path, execution={"peak_flops": 0.0})
+
+
+def test_memory_is_at_least_what_the_process_holds_now(tmp_path, make_trainer):
+    held = torch.ones(2**25)  # 128 MiB, every page of it touched
+    trainer = make_trainer(tmp_path, max_steps=3)
+    trainer.train()
+    peak = read_metrics(trainer)[0]["peak_memory_bytes"]
+    assert held.nbytes < peak < 2**40
+
+
+def test_a_run_ends_when_the_validation_loss_has_stopped_falling(tmp_path, make_trainer):
+    options = {"max_steps": 100, "eval_every": 2, "checkpoint_every": 50, "patience": 3}
+    trainer = make_trainer(tmp_path, **options)
+    losses = iter([5.0, 4.0, 4.5, 3.0, 3.5, 3.0, 3.1])  # 3.0 again is no gain
+    given = trainer.evaluate
+    trainer.evaluate = lambda: replace(given(), loss=next(losses))
+    assert trainer.train().loss == 3.1
+    assert trainer.step == trainer.checkpoints.latest_step() == 14
+    again = make_trainer(tmp_path, **options)
+    assert again.resume() == 14
+    again.train()
+    assert again.step == 14
 
 
 def test_in_bf16_the_weights_stay_fp32(tmp_path, make_trainer):

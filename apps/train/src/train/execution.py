@@ -38,4 +38,6 @@ def choose_execution(
     else:
         reasons.append(f"compile {config.compile} (as asked)")
     report(f"{device}: {'; '.join(reasons)}")
-    return Execution(device=device, precision=precision, compile=is_compiled)
+    return Execution(
+        device=device, precision=precision, compile=is_compiled, peak_flops=config.peak_flops
+    )

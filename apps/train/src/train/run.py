@@ -29,7 +29,7 @@ def train(config: RunConfig, console: Console) -> RunResult:
         ValueError: Settings, data, tokenizer and model that do not fit together.
         FileNotFoundError: Data, or the run to resume, is not there.
         OSError: The disk is full; the checkpoints before are whole.
-        FloatingPointError: The loss is no number any more.
+        AnomalyError: The loss is no number any more, or a spike, and the run is to stop for it.
         KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
     """
     directory = old_directory(config.out) if config.resume else new_directory(config)

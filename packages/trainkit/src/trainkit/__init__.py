@@ -1,15 +1,18 @@
 """Token files, batches, checkpoints, the training loop and decoding: ids in, ids out, no text."""
 
+from trainkit.anomaly import AnomalyError
 from trainkit.atomic import replace_file
 from trainkit.batch import Batch, get_batch
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
 from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
 from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
+from trainkit.ema import WeightAverage
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.generate import generate
 from trainkit.interrupt import Terminated
+from trainkit.learning_rate import learning_rate
 from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
 from trainkit.manifest import DamagedCheckpointError
 from trainkit.measuring import (
@@ -30,6 +33,7 @@ from trainkit.trainer import Trainer
 
 __all__ = [
     "PRECISIONS",
+    "AnomalyError",
     "Batch",
     "CheckpointManager",
     "CheckpointState",
@@ -54,9 +58,11 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "WandbLogger",
+    "WeightAverage",
     "evaluate",
     "generate",
     "get_batch",
+    "learning_rate",
     "load_checkpoint",
     "make_optimizer",
     "measure_compile",

@@ -1,5 +1,6 @@
 """Batches of windows: what one update learns from."""
 
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,16 @@ class Batch(NamedTuple):
     of one."""
     mask: Bool[Tensor, "batch seq"] | None = None
     """True where the target counts in the loss. None: everywhere."""
+
+    def split(self, size: int) -> "list[Batch]":
+        """The same in parts of `size` sequences; the last has what is left."""
+        parts = [repeat(None) if field is None else field.split(size) for field in self]
+        return [Batch(*fields) for fields in zip(*parts, strict=False)]
+
+    @property
+    def target_count(self) -> int:
+        """Targets that count in the loss. Where there is a mask, asking waits for a GPU."""
+        return self.targets.numel() if self.mask is None else int(self.mask.sum())
 
 
 def get_batch(

@@ -2,6 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
+
+OptimizerName = Literal["adamw", "muon"]
+ScheduleName = Literal["cosine", "wsd", "linear", "constant"]
+AnomalyAction = Literal["stop", "skip", "rollback"]
 
 
 @dataclass(frozen=True)
@@ -21,30 +26,57 @@ class TrainConfig:
     """Sequences that one update learns from, each of the model's context length."""
     gradient_accumulation_steps: int = 1
     """Parts that a batch is computed in, to save memory; what is learnt does not depend on it."""
+    optimizer: OptimizerName = "adamw"
+    """adamw, or muon: Muon for the hidden matrices, AdamW for the rest, at the same learning rate;
+    it learns more an update and takes longer, least where bf16 products are fast."""
+    schedule: ScheduleName = "cosine"
+    """Way of the learning rate from `max_lr` to `min_lr`: half a cosine; wsd, level until the last
+    `decay_fraction`, so that the end can be decided late; linear; constant, which stays up."""
     max_lr: float = 1e-3
     """Learning rate at the end of warm-up; right for AdamW on models of some 10 M parameters."""
     min_lr: float = 1e-4
-    """Learning rate from `decay_steps` on; a tenth of `max_lr` is the custom."""
+    """Learning rate from `decay_steps` on, unless constant; a tenth of `max_lr` is the custom."""
     warmup_steps: int | None = None
     """Updates of linear warm-up, for Adam's second moments mean little before; None: a twentieth
     of the schedule."""
     decay_steps: int | None = None
-    """Updates until the cosine has come down to `min_lr`; None: `max_steps`."""
+    """Updates until the learning rate has come down to `min_lr`; None: `max_steps`."""
+    decay_fraction: float = 0.2
+    """Share of `decay_steps`, at their end, in which wsd comes down."""
     weight_decay: float = 0.1
-    """AdamW's, times the learning rate at each update; for matrices, not for gains and
-    embeddings."""
+    """Share of a weight that goes at each update, times the learning rate; for matrices, not for
+    gains and embeddings."""
+    momentum: float = 0.95
+    """Muon's: how much of the gradients' mean stays at each update."""
     beta1: float = 0.9
-    """Decay of the gradients' mean at each update."""
+    """AdamW's: how much of the gradients' mean stays at each update."""
     beta2: float = 0.95
-    """Decay of the squared gradients' mean; Adam's 0.999 is slow to forget a loss spike."""
+    """AdamW's: how much of the squared gradients' mean stays; Adam's 0.999 is slow to forget a
+    loss spike."""
     eps: float = 1e-8
-    """Added to the root of the squared gradients' mean."""
+    """AdamW's: added to the root of the squared gradients' mean."""
     max_grad_norm: float = 1.0
     """Norm that gradients are scaled down to where theirs is greater."""
+    ema_decay: float | None = None
+    """How much of the averaged weights stays at each update (0.999: the mean of some thousand
+    updates); they are evaluated and saved beside the others. None: none are kept."""
+    on_anomaly: AnomalyAction = "stop"
+    """What to do about a loss or gradient that is not finite, or a spike: stop; skip the update;
+    or rollback, go back to the last checkpoint and pass over the batches since. skip and rollback
+    read the loss at each update, which makes a GPU wait for it; stop reads it when it is logged."""
+    spike_sigmas: float | None = None
+    """A loss is a spike if it lies so many standard deviations above the mean of the last
+    `spike_window`; read at each update, too. None: only what is not finite is an anomaly."""
+    spike_window: int = 100
+    """Updates whose losses say what is usual; before there are so many, nothing is a spike."""
+    max_anomalies: int = 10
+    """Updates skipped in a row, or rollbacks in all, after which the next anomaly stops the run."""
     eval_every: int = 500
     """Updates between evaluations; the last update is always followed by one."""
     eval_tokens: int | None = None
     """Tokens of the validation data, from its start, that an evaluation predicts; None: all."""
+    patience: int | None = None
+    """Evaluations in a row without a new least validation loss that end the run; None: none do."""
     checkpoint_every: int = 500
     """Updates between checkpoints; the last update is always followed by one."""
     keep_checkpoints: int = 2
@@ -57,7 +89,7 @@ class TrainConfig:
     num_workers: int = 1
     """Threads that make batches ahead; the batches are the same for any number, 0 included."""
     log_every: int = 10
-    """Updates between lines of metrics; a loss that is not a number is noticed then."""
+    """Updates between lines of metrics; what `on_anomaly` says of stop is noticed then."""
     seed: int = 0
     """Of the data order and of whatever the model draws in training."""
 
@@ -66,14 +98,21 @@ class TrainConfig:
             self._require(getattr(self, name) >= 1, name, "at least 1")
         for name in _AT_LEAST_ZERO:
             self._require(getattr(self, name) >= 0, name, "at least 0")
-        for name in ("beta1", "beta2"):
+        for name, choices in _CHOICES.items():
+            self._require(getattr(self, name) in choices, name, f"one of {choices}")
+        for name in ("beta1", "beta2", "momentum"):
             self._require(0 <= getattr(self, name) < 1, name, "in [0, 1)")
+        self._require(0 <= self.decay_fraction <= 1, "decay_fraction", "in [0, 1]")
         for name in ("max_lr", "weight_decay"):
             self._require(math.isfinite(getattr(self, name)), name, "finite")
         self._require(self.max_grad_norm > 0, "max_grad_norm", "above 0 (inf clips nothing)")
-        for name in ("eval_tokens", "keep_checkpoints_every"):
+        for name in ("eval_tokens", "keep_checkpoints_every", "patience"):
             value = getattr(self, name)
             self._require(value is None or value >= 1, name, "at least 1 or None")
+        decay, sigmas = self.ema_decay, self.spike_sigmas
+        self._require(decay is None or 0 <= decay < 1, "ema_decay", "in [0, 1) or None")
+        self._require(sigmas is None or sigmas > 0, "spike_sigmas", "above 0 or None")
+        self._require(self.spike_window >= 2, "spike_window", "at least 2")
         self._check_together()
 
     @property
@@ -90,6 +129,16 @@ class TrainConfig:
     def schedule_warmup_steps(self) -> int:
         """Updates of linear warm-up: `warmup_steps`, or a twentieth of `schedule_steps`."""
         return self.schedule_steps // 20 if self.warmup_steps is None else self.warmup_steps
+
+    @property
+    def schedule_stable_steps(self) -> int:
+        """Updates until wsd begins to come down."""
+        return round(self.schedule_steps * (1 - self.decay_fraction))
+
+    @property
+    def reads_each_loss(self) -> bool:
+        """Whether an anomaly must be known before the update is made."""
+        return self.on_anomaly != "stop" or self.spike_sigmas is not None
 
     def _check_together(self) -> None:
         if self.batch_size % self.gradient_accumulation_steps:
@@ -108,6 +157,13 @@ class TrainConfig:
                 f"warmup_steps={self.warmup_steps} and {self.schedule_steps}"
             )
 
+        if self.schedule == "wsd" and self.schedule_warmup_steps > self.schedule_stable_steps:
+            raise ValueError(
+                "warmup_steps must end before the last decay_fraction of decay_steps, got "
+                f"warmup_steps={self.schedule_warmup_steps}, decay_steps={self.schedule_steps} and "
+                f"decay_fraction={self.decay_fraction}"
+            )
+
     def _require(self, holds: bool, name: str, requirement: str) -> None:
         if not holds:
             raise ValueError(f"{name} must be {requirement}, got {getattr(self, name)!r}")
@@ -121,5 +177,11 @@ _AT_LEAST_ONE = (
     "checkpoint_every",
     "keep_checkpoints",
     "log_every",
+    "max_anomalies",
 )
+_CHOICES = {
+    "optimizer": get_args(OptimizerName),
+    "schedule": get_args(ScheduleName),
+    "on_anomaly": get_args(AnomalyAction),
+}
 _AT_LEAST_ZERO = ("max_lr", "min_lr", "weight_decay", "eps", "seed", "num_workers")

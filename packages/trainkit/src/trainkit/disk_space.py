@@ -8,14 +8,17 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainkit.snapshot import content_of
+from trainkit.tensor_file import Tensors
 
 # AdamW keeps two tensors of each parameter's size; an optimizer has none before its first step.
 _STATES_A_PARAMETER = 2
 
 
-def checkpoint_bytes(model: nn.Module, optimizer: Optimizer | None) -> int:
+def checkpoint_bytes(
+    model: nn.Module, optimizer: Optimizer | None, more: dict[str, Tensors] | None = None
+) -> int:
     """Bytes that a checkpoint takes, near enough; before the first step as for AdamW."""
-    needed = content_of(model, optimizer).nbytes
+    needed = content_of(model, optimizer, more).nbytes
     if optimizer is not None and not optimizer.state_dict()["state"]:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         needed += _STATES_A_PARAMETER * sum(parameter.nbytes for parameter in parameters)

@@ -9,10 +9,10 @@ from trainkit.precision import PRECISIONS, Precision
 class Execution:
     """How the steps of a run are computed: chosen for a machine, then kept for the whole run.
 
-    Each choice changes the last digits of every number, so a run that is resumed keeps it.
+    Each choice of them changes the last digits of every number, so a run that is resumed keeps it.
 
     Raises:
-        ValueError: there is no such precision.
+        ValueError: there is no such precision, or `peak_flops` isn't positive.
     """
 
     device: str = "cpu"
@@ -21,7 +21,12 @@ class Execution:
     """What matrix products are computed in; `measure_precision` finds the fastest."""
     compile: bool = False
     """Whether torch.compile compiles the step; `measure_compile` finds whether that pays."""
+    peak_flops: float | None = None
+    """Operations a second of the device at its best, in this precision: what `mfu` in the metrics
+    is a share of; it changes no number. None: no `mfu`."""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
+        if self.peak_flops is not None and not self.peak_flops > 0:
+            raise ValueError(f"peak_flops must be above 0 or None, got {self.peak_flops}")

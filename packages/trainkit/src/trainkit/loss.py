@@ -1,6 +1,6 @@
 """The loss that is trained on."""
 
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from nnparts import TransformerLM
 from nnparts.functional import chunked_cross_entropy, cross_entropy
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ def batch_loss(
     model: nn.Module,
     inputs: Int64[Tensor, "batch seq"],
     targets: Int64[Tensor, "batch seq"],
+    *,
+    document_ids: Int64[Tensor, "batch seq"] | None = None,
+    mask: Bool[Tensor, "batch seq"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of `model`'s predictions, in nats a token, in fp32 at least.
 
@@ -21,9 +24,26 @@ def batch_loss(
         model: maps `(batch, seq)` token ids to `(batch, seq, vocab_size)` logits.
         inputs: `(batch, seq)` token ids.
         targets: `(batch, seq)`, the token id that follows each.
+        document_ids: `(batch, seq)`, given to the model, which must take them, as `TransformerLM`
+            does; None: the model isn't told of documents.
+        mask: `(batch, seq)`, True where the target counts; None: everywhere. What is left out costs
+            no product with the head, but counting it waits for a GPU.
+
+    Returns:
+        A scalar; NaN where no target counts.
     """
+    told = {} if document_ids is None else {"document_ids": document_ids}
     if not isinstance(model, TransformerLM):
-        return cross_entropy(model(inputs), targets)
-    hidden = model.hidden_states(inputs)
+        return cross_entropy(*_counted(model(inputs, **told), targets, mask))
+    hidden, targets = _counted(model.hidden_states(inputs, **told), targets, mask)
     soft_cap = model.config.logit_soft_cap
     return chunked_cross_entropy(hidden, model.lm_head.weight, targets, soft_cap=soft_cap)
+
+
+def _counted(
+    rows: Float[Tensor, "batch seq features"],
+    targets: Int64[Tensor, "batch seq"],
+    mask: Bool[Tensor, "batch seq"] | None,
+) -> tuple[Float[Tensor, "*rows features"], Int64[Tensor, "*rows"]]:
+    """Those rows whose targets count, and these targets."""
+    return (rows, targets) if mask is None else (rows[mask], targets[mask])

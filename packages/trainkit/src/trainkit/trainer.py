@@ -1,62 +1,61 @@
 """The training loop: batch, loss, gradients, update; and now and then a log, a test, a save."""
 
-import math
+import warnings
 from collections.abc import Iterable
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NoReturn, cast
 
-import numpy as np
-import torch
 from nnparts import TransformerConfig
-from optimkit import clip_grad_norm_, cosine_schedule
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
+from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly
 from trainkit.batch import Batch
 from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
 from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
 from trainkit.disk_space import checkpoint_bytes, require_space
+from trainkit.ema import WeightAverage
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.fit import check_fit
 from trainkit.interrupt import deferred_interrupt, terminable
+from trainkit.learning_rate import learning_rate
 from trainkit.loggers import GuardedLogger, JsonlLogger, Logger, Metrics
-from trainkit.loss import batch_loss
+from trainkit.metrics import cost_metrics, evaluation_metrics
 from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
-from trainkit.precision import precision_context
 from trainkit.prefetch import Prefetcher
+from trainkit.progress import Progress
 from trainkit.run_lock import RunLock
-
-
-class _Update(NamedTuple):
-    """One update: still on the device, so that asking for it is what waits."""
-
-    loss: Tensor
-    grad_norm: Tensor
-    lr: float
+from trainkit.step import Slope, Stepper
 
 
 class Trainer:
     """Trains a language model, and loses nothing when it is stopped.
 
-    The update that leads to step s (s = 1, 2, ..., max_steps) takes the random batch of
-    (seed, s - 1), the mean cross-entropy over it, the gradient clipped to `max_grad_norm`, and the
-    learning rate `cosine_schedule(s)`, since that of s - 1 would leave the first one without
-    effect. torch's global generator is seeded anew for each update, so a model that draws
-    (dropout) resumes exactly, too.
+    The update that leads to step s (s = 1, 2, ..., max_steps) takes the batch of (seed, s - 1),
+    the mean cross-entropy over it, the gradient clipped to `max_grad_norm`, and the learning rate
+    `learning_rate(s)`, since that of s - 1 would leave the first one without effect. torch's global
+    generator is seeded anew for each update, so a model that draws (dropout) resumes exactly, too.
+
+    An anomaly (see `TrainConfig.on_anomaly`) is written to `anomalies/step-000123.json`: what is
+    wrong, the batch, and each gradient's norm. Skipping and rolling back are part of the run: one
+    that is killed and resumed does the same. A rollback also takes back the metrics since.
 
     `run_dir` gets `checkpoints/` (see `CheckpointManager`) and `metrics.jsonl`, a line for
     - the first, each `log_every`-th and the last step: `loss` (nats a token, of that step's
       batch), `lr`, `grad_norm` (before clipping), `tokens_per_second` (since the line before,
       without evaluating and saving), `data_wait_share` (of that time, spent waiting for batches),
-      `tokens` (learnt from so far) and `wall_seconds`;
+      `peak_memory_bytes` (of the process so far; of the GPU's where it is on one), `mfu` (model
+      FLOPs utilization, where `Execution.peak_flops` is given), `tokens` (learnt from so far) and
+      `wall_seconds`; a step that is skipped has no line;
     - each `eval_every`-th and the last step: `valid_loss` (nats a token), `valid_bits_per_byte`
-      (where the data knows its bytes), `tokens` and `wall_seconds`.
+      (where the data knows its bytes), both of the averaged weights, too, as `valid_ema_...`
+      (where there is `ema_decay`), `tokens` and `wall_seconds`.
 
     A run that was killed and resumed gives the same weights, optimizer state and metrics, times
     aside, bit for bit (same machine, same number of threads).
@@ -73,7 +72,8 @@ class Trainer:
         loggers: get every line of the metrics; one that fails costs a warning, not the run.
 
     Attributes:
-        step: updates done.
+        progress: how far the run has come.
+        average: the averaged weights; None where there is no `ema_decay`.
         checkpoints: the run's `CheckpointManager`.
 
     Raises:
@@ -104,13 +104,14 @@ class Trainer:
             keep_best=config.keep_best_checkpoint,
             in_background=True,
         )
-        self.step = 0
-        self._evaluated_step = 0
-        self._valid_loss: float | None = None
+        self.progress = Progress()
+        decay = config.ema_decay
+        self.average = None if decay is None else WeightAverage(model, decay)
         self._clock = RunClock()
         self._waited = 0.0
         self._guests = [GuardedLogger(logger) for logger in loggers]
-        self._batch_loss = torch.compile(batch_loss) if self.execution.compile else batch_loss
+        self._watch = AnomalyWatch(model, config, self.run_dir / "anomalies")
+        self._stepper = Stepper(model, optimizer, config, self.execution)
         self._is_updating = False
         check_fit(model, train_data, valid_data, self.execution.device)
 
@@ -124,16 +125,28 @@ class Trainer:
             The step it stands at.
 
         Raises:
-            ValueError: the checkpoint is of another model or optimizer, or damaged.
+            ValueError: the checkpoint is of another model or optimizer, or damaged, or has no
+                averaged weights while there is `ema_decay`.
         """
         if self.checkpoints.latest_step() is not None:
             state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
-            self.step, self._evaluated_step = state.step, state.extra["evaluated_step"]
+            if self.average is not None:
+                self._load_average(self.average, state.step)
+            self.progress = Progress.from_dict({**state.extra, "step": state.step})
             self._clock = RunClock(state.extra["wall_seconds"], state.step)
         return self.step
 
+    def _load_average(self, average: WeightAverage, step: int) -> None:
+        try:
+            average.load(self.checkpoints.load_more("ema", step))
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"the checkpoint of step {step} has no averaged weights; go on with ema_decay=None,"
+                " as the run began, or begin a new one"
+            ) from error
+
     def train(self) -> EvalResult:
-        """Train from the current step to `max_steps`.
+        """Train from the current step to `max_steps`, or until `patience` has an end.
 
         Ctrl-C and SIGTERM save a checkpoint at the end of the update under way and are raised
         then, as KeyboardInterrupt and its kind `Terminated`; a second one is raised at once, and
@@ -145,44 +158,61 @@ class Trainer:
         Raises:
             ValueError: `run_dir` holds a run that has gone further; `resume` it.
             BlockingIOError: another process trains in `run_dir`.
-            FloatingPointError: loss or gradient is not finite, noticed when it is logged.
+            AnomalyError: loss or gradient is not finite, or a spike, and `on_anomaly` is "stop" or
+                there were `max_anomalies` already.
             OSError: the disk is full; the checkpoints before are whole.
         """
         self.model.train()
         with RunLock(self.run_dir), terminable(), ExitStack() as at_end:
-            require_space(self.run_dir, checkpoint_bytes(self.model, self.optimizer))
+            averaged = None if self.average is None else {"ema": self.average.tensors()}
+            needed = checkpoint_bytes(self.model, self.optimizer, averaged)
+            require_space(self.run_dir, needed)
             self._open_metrics()
             for logger in [self._metrics, *self._guests]:
                 at_end.callback(logger.close)
             at_end.callback(self.checkpoints.wait)
-            batches = at_end.enter_context(self._prefetcher())
+            if self.config.on_anomaly == "rollback" and self.checkpoints.latest_step() is None:
+                self._save()  # or there would be nothing to go back to
+            self._batches = self._prefetcher()
+            at_end.callback(lambda: self._batches.close())
             try:
-                return self._train(batches)
+                return self._train()
             except KeyboardInterrupt:
                 if not self._is_updating:
                     self._save()
                 raise
 
-    def _train(self, batches: Prefetcher) -> EvalResult:
+    def _train(self) -> EvalResult:
         result = self._evaluate_if_due()
-        while self.step < self.config.max_steps:
+        while not self._is_finished:
             with deferred_interrupt():
-                self._log_if_due(self._update(next(batches)), batches.wait_seconds)
+                batch = next(self._batches)
+                if (slope := self._update(batch)) is not None:
+                    self._log_if_due(slope, batch)
             result = self._evaluate_if_due()
             self._save_if_due()
         return result or self.evaluate()
 
+    @property
+    def _is_finished(self) -> bool:
+        patience = self.config.patience
+        is_stale = patience is not None and self.progress.stale_evaluations >= patience
+        return is_stale or self.step >= self.config.max_steps
+
     def _prefetcher(self) -> Prefetcher:
         """The batches that are still to come."""
-        config = self.config
+        config, passed_over = self.config, self.progress.passed_over
 
-        def make(step: int) -> Batch:
+        def make(number: int) -> Batch:
             return self.train_data.batch(
-                config.seed, step, config.batch_size, self.context_length, self.execution.device
+                config.seed, number, config.batch_size, self.context_length, self.execution.device
             )
 
         return Prefetcher(
-            make, start=self.step, stop=config.max_steps, num_workers=config.num_workers
+            make,
+            start=self.progress.batch_number,
+            stop=config.max_steps + passed_over,
+            num_workers=config.num_workers,
         )
 
     def evaluate(self, *, whole: bool = False, stride: int | None = None) -> EvalResult:
@@ -192,8 +222,13 @@ class Trainer:
             whole: on all of it, whatever `eval_tokens` says.
             stride: from the start of a window to the next; see `trainkit.evaluate`.
         """
+        return self._evaluate(self.model, whole=whole, stride=stride)
+
+    def _evaluate(
+        self, model: nn.Module, *, whole: bool = False, stride: int | None = None
+    ) -> EvalResult:
         return evaluate(
-            self.model,
+            model,
             self.valid_data,
             context_length=self.context_length,
             batch_size=self.config.micro_batch_size,
@@ -204,94 +239,134 @@ class Trainer:
         )
 
     @property
+    def step(self) -> int:
+        """Updates done."""
+        return self.progress.step
+
+    @property
     def tokens(self) -> int:
         """Tokens learnt from so far, each counted as often as it came."""
-        return self.step * self._tokens_per_step
+        return (self.step - self.progress.skipped_steps) * self._tokens_per_step
 
     @property
     def _tokens_per_step(self) -> int:
         return self.config.batch_size * self.context_length
 
-    def _update(self, batch: Batch) -> _Update:
-        """Learn from one batch; `step` then counts it."""
+    def _update(self, batch: Batch) -> Slope | None:
+        """Learn from one batch; `step` then counts it. None: it was not learnt from."""
         self._is_updating = True
-        config = self.config
-        torch.manual_seed(_step_seed(config.seed, self.step))
-        lr = cosine_schedule(
-            self.step + 1,
-            max_lr=config.max_lr,
-            min_lr=config.min_lr,
-            warmup_steps=config.schedule_warmup_steps,
-            decay_steps=config.schedule_steps,
-        )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self._backward(batch)
-        grad_norm = clip_grad_norm_(self.model.parameters(), config.max_grad_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        self.step += 1
+        slope = self._stepper.compute_gradients(batch, self.progress.batch_number)
+        problem = self._watch.judge(slope, self.progress) if self.config.reads_each_loss else None
+        if problem is None:
+            self._stepper.apply(self._lr(self.step + 1))
+            self.progress.step += 1
+            if self.average is not None:
+                self.average.update(self.model, self.step)
+        else:
+            self._treat(problem, slope, batch)
         self._is_updating = False
-        return _Update(loss, grad_norm, lr)
+        return slope if problem is None else None
 
-    def _backward(self, batch: Batch) -> Tensor:
-        """Add the gradient of the mean loss over one batch, a micro batch at a time."""
-        config = self.config
-        ids = batch.inputs, batch.targets
-        micro_batches = zip(*(part.split(config.micro_batch_size) for part in ids), strict=True)
-        total = torch.zeros((), device=self.execution.device)
-        for inputs, targets in micro_batches:
-            with precision_context(self.execution.precision, self.execution.device):
-                loss = self._batch_loss(self.model, inputs, targets)
-                # All micro batches are of one size, so the mean of their means is the batch's.
-                loss = loss / config.gradient_accumulation_steps
-                loss.backward()
-            total += loss.detach()
-        return total
+    def _lr(self, step: int) -> float:
+        return learning_rate(step, self.config)
 
-    def _log_if_due(self, update: _Update, wait_seconds: float) -> None:
+    def _treat(self, problem: str, slope: Slope, batch: Batch) -> None:
+        """Stop, skip or roll back, as configured; no weight has moved yet."""
+        progress, config = self.progress, self.config
+        self._stepper.backward(batch, progress.batch_number)  # the norms as before clipping
+        problem = self._watch.record(
+            problem, slope, batch, progress, step=self.step + 1, batch_number=progress.batch_number
+        )
+        before = progress.rollbacks if config.on_anomaly == "rollback" else progress.skips_in_a_row
+        if config.on_anomaly == "stop" or before >= config.max_anomalies:
+            self._stop(problem)
+        warnings.warn(f"{problem}: {config.on_anomaly}", RuntimeWarning, stacklevel=2)
+        if config.on_anomaly == "skip":
+            progress.step += 1
+            progress.skipped_steps += 1
+            progress.skips_in_a_row += 1
+        else:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        """Go back to the last checkpoint, but not in the data.
+
+        Nothing has to be saved for that: a run killed before its next checkpoint comes to the same
+        anomaly again, and does the same.
+        """
+        next_batch, rollbacks = self.progress.batch_number + 1, self.progress.rollbacks + 1
+        wall_seconds = self._clock.wall_seconds
+        self.resume()
+        self._clock = RunClock(wall_seconds, self.step)
+        self.progress.rollbacks, self.progress.passed_over = rollbacks, next_batch - self.step
+        self._metrics.rewind(self.step)
+        self._batches.close()
+        self._batches, self._waited = self._prefetcher(), 0.0
+
+    def _stop(self, problem: str) -> NoReturn:
+        raise AnomalyError(
+            f"{problem}; resume from step {self.checkpoints.latest_step() or 0} with a lower "
+            "max_lr, a longer warmup_steps, precision 'fp32', or on_anomaly 'skip' or 'rollback'"
+        )
+
+    def _log_if_due(self, slope: Slope, batch: Batch) -> None:
         is_log_due = self._is_due(self.config.log_every) or self.step == 1
         if not (is_log_due or self._is_due(self.config.checkpoint_every)):
             return
-        loss, grad_norm = float(update.loss), float(update.grad_norm)
-        self._check_finite(loss, grad_norm)  # before a checkpoint, too: a bad one helps nobody
+        self._check_finite(slope, batch)  # before a checkpoint, too: a bad one helps nobody
         if is_log_due:
-            lap = self._clock.lap(self.step)
-            waited, self._waited = wait_seconds - self._waited, wait_seconds
             self._log(
                 {
-                    "loss": loss,
-                    "lr": update.lr,
-                    "grad_norm": grad_norm,
-                    "tokens_per_second": lap.steps * self._tokens_per_step / lap.seconds,
-                    "data_wait_share": waited / lap.seconds,
+                    "loss": float(slope.loss),
+                    "lr": self._lr(self.step),
+                    "grad_norm": float(slope.grad_norm),
+                    **self._costs(),
                 }
             )
 
+    def _costs(self) -> dict[str, float]:
+        """What the updates since the last call took."""
+        lap, wait_seconds = self._clock.lap(self.step), self._batches.wait_seconds
+        waited, self._waited = wait_seconds - self._waited, wait_seconds
+        return cost_metrics(
+            lap,
+            waited,
+            tokens_per_step=self._tokens_per_step,
+            shape=cast(TransformerConfig, unwrap(self.model).config),
+            execution=self.execution,
+        )
+
     def _evaluate_if_due(self) -> EvalResult | None:
         """Evaluate and log, once a step: a run stopped while evaluating does it when resumed."""
-        if not self._is_due(self.config.eval_every) or self._evaluated_step == self.step:
+        if not self._is_due(self.config.eval_every) or self.progress.evaluated_step == self.step:
             return None
         with self._clock.pause():
             result = self.evaluate()
-        metrics = {"valid_loss": result.loss}
-        if result.bits_per_byte is not None:
-            metrics["valid_bits_per_byte"] = result.bits_per_byte
+            metrics = evaluation_metrics("valid", result)
+            if self.average is not None:
+                averaged = self._evaluate(self.average.model)
+                metrics |= evaluation_metrics("valid_ema", averaged)
         with deferred_interrupt():
             self._log(metrics)
-            self._evaluated_step, self._valid_loss = self.step, result.loss
+            self.progress.note_evaluation(result.loss)
         return result
 
     def _save_if_due(self) -> None:
-        if self._is_due(self.config.checkpoint_every):
+        if self._is_due(self.config.checkpoint_every) or self._is_finished:
             with self._clock.pause():
                 self._save()
 
     def _save(self) -> None:
         self._metrics.sync()  # a checkpoint promises that the lines up to it are there
-        extra = {"evaluated_step": self._evaluated_step, "wall_seconds": self._clock.wall_seconds}
-        metric = self._valid_loss if self._evaluated_step == self.step else None
-        self.checkpoints.save(self.step, self.model, self.optimizer, extra, metric=metric)
+        progress, average = self.progress, self.average
+        self.checkpoints.save(
+            self.step,
+            self.model,
+            self.optimizer,
+            {**progress.to_dict(), "wall_seconds": self._clock.wall_seconds},
+            metric=progress.valid_loss if progress.evaluated_step == self.step else None,
+            more=None if average is None else {"ema": average.tensors()},
+        )
 
     def _is_due(self, every: int) -> bool:
         return self.step > 0 and (self.step % every == 0 or self.step == self.config.max_steps)
@@ -313,15 +388,13 @@ class Trainer:
         self._metrics = JsonlLogger(self.run_dir / "metrics.jsonl")
         self._metrics.rewind(self.step)
 
-    def _check_finite(self, loss: float, grad_norm: float) -> None:
-        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
-            raise FloatingPointError(
-                f"at step {self.step} the loss is {loss} and the gradient's norm {grad_norm}; "
-                f"resume from step {self.checkpoints.latest_step() or 0} with a lower max_lr, a "
-                "longer warmup_steps, or precision 'fp32'"
+    def _check_finite(self, slope: Slope, batch: Batch) -> None:
+        """Stop where nobody has looked before, so that what is found has been learnt already."""
+        problem = find_anomaly(float(slope.loss), float(slope.grad_norm))
+        if problem is not None:
+            number = self.progress.batch_number - 1
+            self._stop(
+                self._watch.record(
+                    problem, slope, batch, self.progress, step=self.step, batch_number=number
+                )
             )
-
-
-def _step_seed(seed: int, step: int) -> int:
-    """A seed for what the model draws in one update: a pure function of (seed, step)."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])

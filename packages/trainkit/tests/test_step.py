@@ -1,0 +1,82 @@
+"""One update. Parity: micro batches with the whole batch, documents with each on its own."""
+
+import pytest
+import torch
+from nnparts.functional import cross_entropy
+from torch import nn
+from trainkit import Batch, Execution, TrainConfig, make_optimizer
+from trainkit.loss import batch_loss
+from trainkit.step import Stepper
+
+
+def gradients(model):
+    return [parameter.grad.clone() for parameter in model.parameters()]
+
+
+def ragged_batch():
+    """Rows of 8, 3, 0 and 1 targets that count, documents of many lengths."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(17, (4, 9), generator=generator)
+    mask = torch.arange(8) < torch.tensor([8, 3, 0, 1]).unsqueeze(1)
+    documents = torch.randint(2, (4, 8), generator=generator).cumsum(1)
+    return Batch(ids[:, :-1], ids[:, 1:], documents, mask)
+
+
+def make_stepper(model, accumulation):
+    config = TrainConfig(
+        batch_size=4, gradient_accumulation_steps=accumulation, max_grad_norm=float("inf")
+    )
+    return Stepper(model, make_optimizer(model, config), config, Execution())
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 4])
+def test_ragged_micro_batches_learn_what_the_whole_batch_does(make_model, accumulation):
+    model, batch = make_model(), ragged_batch()
+    loss = make_stepper(model, accumulation).backward(batch, 0)
+    ours = gradients(model)
+    logits = model(batch.inputs, document_ids=batch.document_ids)
+    theirs = nn.functional.cross_entropy(logits[batch.mask], batch.targets[batch.mask])
+    torch.testing.assert_close(loss, theirs.detach())
+    expected = torch.autograd.grad(theirs, list(model.parameters()))
+    for our, their in zip(ours, expected, strict=True):
+        torch.testing.assert_close(our, their)
+
+
+def test_a_batch_in_which_no_target_counts_is_refused(make_model):
+    batch = ragged_batch()
+    nothing = batch._replace(mask=torch.zeros_like(batch.mask))
+    with pytest.raises(ValueError, match="a batch needs a token to learn from"):
+        make_stepper(make_model(), 2).backward(nothing, 0)
+
+
+def test_a_document_is_predicted_as_if_it_were_alone(make_model):
+    model = make_model()
+    first, second = torch.tensor([[3, 1, 4, 1, 5]]), torch.tensor([[9, 2, 6, 5]])
+    inputs = torch.cat([first[:, :-1], second[:, :-1]], dim=1)
+    targets = torch.cat([first[:, 1:], second[:, 1:]], dim=1)
+    document_ids = torch.tensor([[0, 0, 0, 0, 1, 1, 1]])
+    packed = batch_loss(model, inputs, targets, document_ids=document_ids)
+    alone = [cross_entropy(model(ids[:, :-1]), ids[:, 1:]) for ids in (first, second)]
+    torch.testing.assert_close(packed, (4 * alone[0] + 3 * alone[1]) / 7)
+    assert not torch.isclose(packed, batch_loss(model, inputs, targets))
+
+
+def test_a_wrapped_model_hears_of_documents_and_masks_too(make_model):
+    model, batch = make_model(), ragged_batch()
+    told = {"document_ids": batch.document_ids, "mask": batch.mask}
+    ours = batch_loss(nn.DataParallel(model), batch.inputs, batch.targets, **told)
+    torch.testing.assert_close(ours, batch_loss(model, batch.inputs, batch.targets, **told))
+
+
+def test_a_batch_split_keeps_every_row_and_what_is_left():
+    batch = ragged_batch()
+    parts = batch.split(3)
+    assert [len(part.inputs) for part in parts] == [3, 1]
+    for field, *pieces in zip(batch, *parts, strict=True):
+        assert torch.equal(torch.cat(pieces), field)
+    assert [part.target_count for part in parts] == [11, 1]
+    plain = Batch(batch.inputs, batch.targets)
+    assert [(part.document_ids, part.mask, part.target_count) for part in plain.split(2)] == [
+        (None, None, 16),
+        (None, None, 16),
+    ]
