@@ -8,7 +8,7 @@ from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
-from trainkit.generate import generate
+from trainkit.generate import Step, generate, generate_stream
 from trainkit.interrupt import Terminated
 from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
 from trainkit.manifest import DamagedCheckpointError
@@ -24,7 +24,15 @@ from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
 from trainkit.run_lock import RunLock
-from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
+from trainkit.sampling import (
+    Sampling,
+    min_p_filter,
+    next_token_probs,
+    penalize_repetition,
+    top_k_filter,
+    top_p_filter,
+)
+from trainkit.stopping import Stopping
 from trainkit.token_file import TokenFileInfo
 from trainkit.trainer import Trainer
 
@@ -48,6 +56,8 @@ __all__ = [
     "Prefetcher",
     "RunLock",
     "Sampling",
+    "Step",
+    "Stopping",
     "Terminated",
     "TokenDataset",
     "TokenFileInfo",
@@ -56,12 +66,15 @@ __all__ = [
     "WandbLogger",
     "evaluate",
     "generate",
+    "generate_stream",
     "get_batch",
     "load_checkpoint",
     "make_optimizer",
     "measure_compile",
     "measure_precision",
+    "min_p_filter",
     "next_token_probs",
+    "penalize_repetition",
     "permute",
     "precision_context",
     "replace_file",
