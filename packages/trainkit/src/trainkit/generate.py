@@ -1,6 +1,6 @@
 """Decoding: from a prompt's token ids to what the model would go on with."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainkit.decoding_window import DecodingWindow
 from trainkit.drawing import draw
-from trainkit.evaluate import evaluation_mode
+from trainkit.evaluate import eval_mode
 from trainkit.model_state import unwrap
 from trainkit.prompts import Prompt, Prompts, read_prompts
 from trainkit.row_streams import next_uniforms, row_streams
@@ -131,7 +131,7 @@ def generate_stream(
     seed: int | Sequence[int] | None = None,
     generator: torch.Generator | None = None,
     use_cache: bool = True,
-) -> Iterator[Step]:
+) -> Generator[Step]:
     """Continue `prompt_ids` token by token, each as soon as it is drawn; see `generate`.
 
     Arguments are checked at the call; the model is computed as the iterator is advanced, and is in
@@ -173,15 +173,16 @@ def generate_stream(
     return _steps(model, prompts, rows, max_new_tokens, use_cache)
 
 
-@torch.no_grad()  # of a generator: between its steps the caller's own mode is back
 def _steps(
     model: nn.Module, prompts: Prompts, rows: "_Rows", max_new_tokens: int, use_cache: bool
 ) -> Generator[Step]:
     packs = _fast_linears(model, len(prompts.starts), max_new_tokens, use_cache)
-    with evaluation_mode(model), packs:
+    with eval_mode(model), packs:
         window = DecodingWindow(model, prompts, use_cache=use_cache)
         for _ in range(max_new_tokens):
-            yield rows.extend(window.next_logits(rows.token_ids))
+            with torch.no_grad():  # not around the yield, where it would be the caller's too
+                step = rows.extend(window.next_logits(rows.token_ids))
+            yield step
             if rows.have_all_ended():
                 return
 
