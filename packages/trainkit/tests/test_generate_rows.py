@@ -48,7 +48,7 @@ def count_from(*starts, steps, **options):
     ).tolist()
 
 
-@settings(deadline=None, max_examples=10)  # the first call loads libraries
+@settings(deadline=None, max_examples=6)  # the first call loads libraries
 @given(
     prompts=PROMPTS,
     which=st.integers(0, 2),

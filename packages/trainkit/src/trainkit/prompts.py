@@ -15,7 +15,7 @@ class Prompts:
     """A batch of prompts that end side by side: what is shorter is padded on the left.
 
     Attributes:
-        token_ids: `(batch, seq)`, whatever id at padding.
+        token_ids: `(batch, seq)`; padding repeats the row's first id.
         starts: of every row, how many of its first ids are padding.
         is_batch: whether a batch was given, and not one prompt.
     """
@@ -31,9 +31,10 @@ class Prompts:
 
     def seen(self, vocab_size: int) -> Bool[Tensor, "batch vocab_size"]:
         """`(batch, vocab_size)`, True for the tokens in each prompt."""
-        counts = torch.zeros(len(self.token_ids), vocab_size, device=self.token_ids.device)
-        # A sum, since a write would leave it open which of equal ids is last: a token or padding.
-        return counts.scatter_add_(1, self.token_ids, self.is_token.float()) > 0
+        nothing = torch.zeros(
+            len(self.token_ids), vocab_size, dtype=torch.bool, device=self.token_ids.device
+        )
+        return nothing.scatter_(1, self.token_ids, True)  # padding is a token of the row itself
 
 
 def tokens_from(
