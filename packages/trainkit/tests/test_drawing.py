@@ -13,7 +13,10 @@ SAMPLINGS = st.builds(
     temperature=st.sampled_from([0.0, 0.5, 1.0, 3.0]),
     top_k=st.none() | st.integers(1, 50),
     top_p=st.none() | st.floats(0.05, 1.0),
+    min_p=st.none() | st.floats(0.01, 1.0),
+    repetition_penalty=st.sampled_from([1.0, 1.3]),
 )
+SEEN = torch.arange(40) % 3 == 0
 LOGITS = st.lists(st.integers(-6, 6), min_size=40, max_size=40).map(
     lambda row: torch.tensor(row, dtype=torch.float32)
 )
@@ -22,7 +25,7 @@ LOGITS = st.lists(st.integers(-6, 6), min_size=40, max_size=40).map(
 def every(logits, sampling, count=4001):
     """The ids drawn by evenly spaced numbers, and how often each comes."""
     uniforms = torch.arange(count, dtype=torch.float64) / count
-    token_ids = draw(logits.expand(count, -1), sampling, uniforms)
+    token_ids = draw(logits.expand(count, -1), sampling, uniforms, SEEN.expand(count, -1))
     return torch.bincount(token_ids, minlength=len(logits)).double() / count
 
 
@@ -30,7 +33,7 @@ def every(logits, sampling, count=4001):
 @given(logits=LOGITS, sampling=SAMPLINGS)
 def test_each_token_comes_as_often_as_it_is_likely(logits, sampling):
     """Logits with ties: numbers spaced by 1/4001 meet an interval once too often at most."""
-    ours, theirs = every(logits, sampling), next_token_probs(logits, sampling).double()
+    ours, theirs = every(logits, sampling), next_token_probs(logits, sampling, SEEN).double()
     # 2e-6: probabilities and their sums run in fp32.
     torch.testing.assert_close(ours, theirs, rtol=0.0, atol=1 / 4001 + 2e-6)
     assert ours[theirs == 0].sum() == 0
@@ -44,7 +47,7 @@ def test_looking_at_the_likeliest_first_changes_nothing(logits, sampling, u):
     with pytest.MonkeyPatch.context() as patch:
         for candidates in (3, 10, 1000):
             patch.setattr(module, "_CANDIDATES", candidates)
-            drawn.append(int(draw(logits[None], sampling, uniforms)))
+            drawn.append(int(draw(logits[None], sampling, uniforms, SEEN[None])))
     assert drawn[0] == drawn[1] == drawn[2]
 
 

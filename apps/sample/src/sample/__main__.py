@@ -15,20 +15,20 @@ from sample.writing import write
 def main() -> None:
     """Runs `sample` on the command line's arguments; exits with 1 and a sentence on bad input."""
     config = tyro.cli(SampleConfig, prog="sample")
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     try:
-        texts = _write(config)
+        texts = _write(config, console)
     except (ValueError, OSError) as error:
         message = Text("error: ", style="bold red").append(str(error), style="not bold default")
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(1)
-    for number, text in enumerate(texts):
-        if number:
-            console.rule(style="dim")
+    console.print()  # the first was printed as it was written
+    for text in texts[1:]:
+        console.rule(style="dim")
         console.print(text, soft_wrap=True)
 
 
-def _write(config: SampleConfig) -> list[str]:
+def _write(config: SampleConfig, console: Console) -> list[str]:
     if config.num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {config.num_samples}")
     run = load_run(config.run or newest_run(), pick_device(config.device), config.step)
@@ -40,8 +40,12 @@ def _write(config: SampleConfig) -> list[str]:
         temperature=config.temperature,
         top_p=config.top_p,
         top_k=config.top_k,
+        min_p=config.min_p,
+        repetition_penalty=config.repetition_penalty,
+        stop=config.stop,
         seed=config.seed,
         num_samples=config.num_samples,
+        on_text=lambda piece: console.print(piece, end="", soft_wrap=True),
     )
 
 

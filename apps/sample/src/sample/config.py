@@ -20,6 +20,12 @@ class SampleConfig:
     """Draw from the fewest tokens that hold this much probability (nucleus sampling); 1 for all."""
     top_k: int | None = None
     """Draw from this many likeliest tokens only; all if not given."""
+    min_p: float | None = None
+    """Draw from tokens at least this many times as likely as the likeliest; all if not given."""
+    repetition_penalty: float = 1.0
+    """Above 1 makes tokens that came before unlikelier, the prompt's too; 1.2 is usual."""
+    stop: tuple[str, ...] = ()
+    """End a text before any of these, one or more, each an argument of its own."""
     seed: int = 0
     """Equal seeds write equal texts."""
     num_samples: int = 1

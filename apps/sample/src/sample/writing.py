@@ -1,8 +1,13 @@
 """Text from a model: prompt to ids, ids to ids, ids to text."""
 
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
 from nnparts import TransformerLM
 from tok import Tokenizer
-from trainkit import generate
+from trainkit import Sampling, Stopping, generate_stream
+
+from sample.growing_text import GrowingText
 
 DOCUMENT_END = "<|endoftext|>"
 
@@ -16,38 +21,51 @@ def write(
     temperature: float = 0.8,
     top_p: float | None = 0.95,
     top_k: int | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    stop: Sequence[str] = (),
     seed: int = 0,
     num_samples: int = 1,
+    on_text: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Continues `prompt` `num_samples` times; each text begins with the prompt.
 
     The model sees the prompt as the beginning of a document: after the end of another one, which
     in our corpora is a line that holds only `<|endoftext|>`, if the tokenizer knows that token.
-    A text ends before the next such token.
+    A text ends before the next such token, or before the first of the texts `stop` in what is
+    new. `on_text` is called with the pieces of the first text as they are written.
 
     Raises:
         ValueError: A prompt longer than the model's context, or a knob out of range.
     """
-    stop = tokenizer.special_tokens.get(DOCUMENT_END)
-    before = tokenizer.encode(f"{DOCUMENT_END}\n") if stop is not None else []
+    end_token = tokenizer.special_tokens.get(DOCUMENT_END)
+    before = tokenizer.encode(f"{DOCUMENT_END}\n") if end_token is not None else []
     prompt_ids = before + tokenizer.encode(prompt, allowed_special=set(), disallowed_special=())
     if not prompt_ids:
         raise ValueError(
             "this tokenizer has no <|endoftext|> to begin a document with: give a prompt"
         )
-    rows = generate(
+    texts = [
+        GrowingText(tokenizer, prompt, end_token=end_token, stop=stop) for _ in range(num_samples)
+    ]
+    steps = generate_stream(
         model,
         [prompt_ids] * num_samples,
         max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        top_k=top_k,
-        stop_token=stop,
+        Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
+        stopping=Stopping([] if end_token is None else [end_token]),
         seed=seed,
     )
-    return [_text(tokenizer, row[len(before) :], stop) for row in rows.tolist()]
-
-
-def _text(tokenizer: Tokenizer, token_ids: list[int], stop: int | None) -> str:
-    end = token_ids.index(stop) if stop in token_ids else len(token_ids)
-    return tokenizer.decode(token_ids[:end]).strip("\n")
+    show = on_text or (lambda _: None)
+    with closing(steps):
+        for step in steps:
+            pieces = [
+                text.feed(token_id)
+                for text, token_id in zip(texts, step.token_ids.tolist(), strict=True)
+            ]
+            show(pieces[0])
+            if all(text.has_ended for text in texts):
+                break
+    pieces = [text.finish() for text in texts]
+    show(pieces[0])
+    return [text.text for text in texts]

@@ -10,7 +10,7 @@ from trainkit.dataset import TokenDataset
 from trainkit.ema import WeightAverage
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
-from trainkit.generate import generate
+from trainkit.generate import Step, generate, generate_stream
 from trainkit.interrupt import Terminated
 from trainkit.learning_rate import learning_rate
 from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
@@ -27,7 +27,15 @@ from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
 from trainkit.run_lock import RunLock
-from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
+from trainkit.sampling import (
+    Sampling,
+    min_p_filter,
+    next_token_probs,
+    penalize_repetition,
+    top_k_filter,
+    top_p_filter,
+)
+from trainkit.stopping import Stopping
 from trainkit.token_file import TokenFileInfo
 from trainkit.trainer import Trainer
 
@@ -52,6 +60,8 @@ __all__ = [
     "Prefetcher",
     "RunLock",
     "Sampling",
+    "Step",
+    "Stopping",
     "Terminated",
     "TokenDataset",
     "TokenFileInfo",
@@ -61,13 +71,16 @@ __all__ = [
     "WeightAverage",
     "evaluate",
     "generate",
+    "generate_stream",
     "get_batch",
     "learning_rate",
     "load_checkpoint",
     "make_optimizer",
     "measure_compile",
     "measure_precision",
+    "min_p_filter",
     "next_token_probs",
+    "penalize_repetition",
     "permute",
     "precision_context",
     "replace_file",

@@ -1,10 +1,10 @@
 """From logits to token ids: one number a row, uniform in [0, 1), decides."""
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from trainkit.sampling import Sampling
+from trainkit.sampling import Sampling, min_p_filter, penalize_repetition, scale
 
 _CANDIDATES = 256
 """How many of the likeliest are looked at first where there is `top_p`. Sorting 10,000 logits takes
@@ -15,8 +15,9 @@ def draw(
     logits: Float[Tensor, "batch vocab_size"],
     sampling: Sampling,
     uniforms: Float64[Tensor, " batch"],
+    seen: Bool[Tensor, "batch vocab_size"] | None = None,
 ) -> Int64[Tensor, " batch"]:
-    """Token ids distributed as `next_token_probs(logits, sampling)`, by inverting the sum.
+    """Token ids distributed as `next_token_probs(logits, sampling, seen)`, by inverting the sum.
 
     Of tokens 0, 1, ... with probabilities p_i, u draws the first i with p_0 + ... + p_i > u
     (Devroye 1986, Non-Uniform Random Variate Generation, section III.2). With `top_k` or `top_p`
@@ -24,17 +25,20 @@ def draw(
 
     Args:
         logits: `(batch, vocab_size)`.
-        sampling: temperature, top_k and top_p.
+        sampling: the parameters.
         uniforms: `(batch,)`, in [0, 1); without effect at temperature 0.
+        seen: `(batch, vocab_size)`, True for tokens that came before; None: nothing did.
 
     Returns:
         `(batch,)`; of equally likely tokens at temperature 0 the first.
     """
+    logits = penalize_repetition(logits.float(), seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
-    logits = logits.float()
-    scaled = (logits - logits.amax(dim=-1, keepdim=True)) / sampling.temperature
+    scaled = scale(logits, sampling.temperature)
     if sampling.top_k is None and sampling.top_p is None:
+        if sampling.min_p is not None:
+            scaled = min_p_filter(scaled, sampling.min_p)
         return _invert(scaled.softmax(dim=-1), uniforms)
     ranked, token_ids = _choices(scaled, sampling)
     rank = _invert(ranked, uniforms)
@@ -88,7 +92,7 @@ def _cut(
     scaled: Float[Tensor, "batch vocab_size"],
     sampling: Sampling,
 ) -> Float[Tensor, "batch choices"]:
-    """Probabilities of the choices, ordered, 0 outside `top_k` and the nucleus; not normalized."""
+    """Probabilities of the choices, ordered, 0 for those that are cut; not normalized."""
     if sampling.top_k is None:
         total = scaled.exp().sum(dim=-1, keepdim=True)
         probs = ranked.exp() / total
@@ -98,4 +102,6 @@ def _cut(
     if sampling.top_p is not None:
         before = probs.cumsum(dim=-1) - probs
         probs = probs.masked_fill(before >= sampling.top_p, 0.0)
+    if sampling.min_p is not None:
+        probs = probs.masked_fill(min_p_filter(ranked, sampling.min_p).isneginf(), 0.0)
     return probs

@@ -88,11 +88,17 @@ def evaluate(
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Generator[None]:
     """Nothing learns inside the block: `model.eval()`, no gradients; the mode is put back."""
+    with eval_mode(model), torch.no_grad():
+        yield
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Generator[None]:
+    """`model.eval()` inside the block; the mode is put back."""
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            yield
+        yield
     finally:
         model.train(was_training)
 

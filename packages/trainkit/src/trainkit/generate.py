@@ -1,21 +1,41 @@
 """Decoding: from a prompt's token ids to what the model would go on with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import cast
 
 import torch
-from jaxtyping import Float64, Int64
-from nnparts import KVCache, TransformerConfig, packed_linears
+from jaxtyping import Bool, Float, Int64
+from nnparts import TransformerConfig, packed_linears
 from torch import Tensor, nn
 
+from trainkit.decoding_window import DecodingWindow
 from trainkit.drawing import draw
-from trainkit.evaluate import evaluation_mode
+from trainkit.evaluate import eval_mode
 from trainkit.model_state import unwrap
+from trainkit.prompts import Prompt, Prompts, read_prompts
+from trainkit.row_streams import next_uniforms, row_streams
 from trainkit.sampling import Sampling
+from trainkit.stopping import StopFinder, Stopping
 
 _TOKENS_TO_PACK = 32  # packing costs 40 steps' gain with one sequence, 10 with eight
-Prompt = Sequence[int] | Sequence[Sequence[int]] | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One token more for every row.
+
+    Attributes:
+        token_ids: `(batch,)`; the padding token where a row had ended before.
+        log_probs: `(batch,)`, ln P(token | all before it in view) by the model itself, whatever
+            the sampling makes of it, in nats; 0 where a row had ended before.
+        is_new: `(batch,)`, False where a row had ended before.
+    """
+
+    token_ids: Int64[Tensor, " batch"]
+    log_probs: Float[Tensor, " batch"]
+    is_new: Bool[Tensor, " batch"]
 
 
 def generate(
@@ -26,8 +46,12 @@ def generate(
     top_p: float | None = None,
     *,
     top_k: int | None = None,
-    stop_token: int | None = None,
-    seed: int | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    stop_token: int | Sequence[int] | None = None,
+    stop_sequences: Sequence[Sequence[int]] = (),
+    pad_token: int | None = None,
+    seed: int | Sequence[int] | None = None,
     generator: torch.Generator | None = None,
     use_cache: bool = True,
     on_token: Callable[[Int64[Tensor, " batch"]], None] | None = None,
@@ -35,57 +59,132 @@ def generate(
     """Continue `prompt_ids` by up to `max_new_tokens` tokens.
 
     Every row draws from a random stream of its own, so row r comes out the same in a batch of any
-    size, and the same with the KV cache as without (but where two logits differ by rounding only).
-
-    Past the context the window slides: when `context_length` tokens are in view, the last
-    `context_length // 2` of them become the prompt of a new window. So a token costs one position
-    most of the time, and every token sees at least half a context.
+    size beside rows of any length, and the same with the KV cache as without (but where two logits
+    differ by rounding only). Past the context the window slides, see `DecodingWindow`. The same as
+    `generate_stream`, put together.
 
     Args:
         model: a `TransformerLM`, or anything with its `config` and call; its mode is put back.
-        prompt_ids: `(seq,)` or `(batch, seq)`, from 1 to `context_length` tokens.
+        prompt_ids: `(seq,)`, `(batch, seq)`, or a list of rows, each of its own length; from 1 to
+            `context_length` tokens.
         max_new_tokens: at most so many.
         temperature: divides the logits; 0 takes the likeliest token.
         top_p: choose from the nucleus of this mass; None from all.
         top_k: choose from the `top_k` likeliest; None from all.
-        stop_token: ends a row; it is part of the result. None: nothing does.
-        seed: of the draws, for the same result every time.
+        min_p: choose from those at least `min_p` times as likely as the likeliest; None from all.
+        repetition_penalty: above 1 makes what a row already holds unlikelier, its prompt included.
+        stop_token: ends a row, or several of which each does; it is part of the result.
+        stop_sequences: ids that end a row when they come one after the other, after the prompt;
+            part of the result.
+        pad_token: fills up rows that have ended, and on the left those of shorter prompts; the
+            first stop token if None.
+        seed: of the draws, for the same result every time; or one for each row.
         generator: source of the rows' seeds instead; with neither, torch's global one is.
         use_cache: False computes the whole window again for each token.
-        on_token: called after each token with `(batch,)` token ids, `stop_token` where a row has
+        on_token: called after each token with `(batch,)` token ids, `pad_token` where a row has
             ended.
 
     Returns:
         Prompt and continuation, on the model's device: `(seq + new,)` for a prompt of one
-        dimension, else `(batch, seq + new)`, where new <= `max_new_tokens` is the longest row's;
-        shorter rows are filled up with `stop_token`.
+        dimension, else `(batch, seq + new)`, where seq is the longest prompt's and new <=
+        `max_new_tokens` the longest continuation's length.
 
     Raises:
-        ValueError: the prompt is empty, longer than the context or holds an id outside the
-            vocabulary; a parameter is out of range; both `seed` and `generator` are given.
+        ValueError: a prompt is empty, longer than the context or holds an id outside the
+            vocabulary; a parameter is out of range; both `seed` and `generator` are given; rows
+            need a `pad_token` and there is none.
     """
-    sampling = Sampling(temperature, top_k, top_p)
-    config = cast(TransformerConfig, unwrap(model).config)
-    device = next(model.parameters()).device
-    prompt = torch.as_tensor(prompt_ids, device=device)
-    rows = _checked_rows(prompt, config)
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+    stop_tokens = [stop_token] if isinstance(stop_token, int) else list(stop_token or ())
+    stopping = Stopping(stop_tokens, stop_sequences)
+    prompts = _read_prompts(model, prompt_ids)
+    if pad_token is None:
+        pad_token = _default_pad_token(prompts, stopping)
+    steps = generate_stream(
+        model,
+        prompt_ids,
+        max_new_tokens,
+        sampling,
+        stopping=stopping,
+        pad_token=pad_token,
+        seed=seed,
+        generator=generator,
+        use_cache=use_cache,
+    )
+    columns = [prompts.token_ids.where(prompts.is_token, pad_token)]
+    for step in steps:
+        columns.append(step.token_ids[:, None])
+        if on_token is not None:
+            on_token(step.token_ids)
+    rows = torch.cat(columns, dim=1)
+    return rows if prompts.is_batch else rows[0]
+
+
+def generate_stream(
+    model: nn.Module,
+    prompt_ids: Prompt,
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+    *,
+    stopping: Stopping | None = None,
+    pad_token: int = 0,
+    seed: int | Sequence[int] | None = None,
+    generator: torch.Generator | None = None,
+    use_cache: bool = True,
+) -> Generator[Step]:
+    """Continue `prompt_ids` token by token, each as soon as it is drawn; see `generate`.
+
+    Arguments are checked at the call; the model is computed as the iterator is advanced, and is in
+    evaluation mode from the first step until the iterator ends or is closed. Gradients are the
+    caller's as before between the steps. Whoever has enough may stop asking.
+
+    Args:
+        model: as in `generate`.
+        prompt_ids: as in `generate`.
+        max_new_tokens: at most so many steps; fewer where every row has ended.
+        sampling: how a token is chosen; by the model's own distribution if None.
+        stopping: what ends a row; nothing if None.
+        pad_token: stands in a step where a row had ended before.
+        seed: as in `generate`.
+        generator: as in `generate`.
+        use_cache: as in `generate`.
+
+    Yields:
+        One `Step` for each token.
+
+    Raises:
+        ValueError: as in `generate`.
+    """
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
-    streams = _row_streams(len(rows), device, seed, generator)
-    has_ended = torch.zeros(len(rows), dtype=torch.bool, device=device)
-    with evaluation_mode(model), _fast_linears(model, len(rows), max_new_tokens, use_cache):
-        window = _Window(model, config.context_length, use_cache, batch_size=len(rows))
+    prompts = _read_prompts(model, prompt_ids)
+    device = prompts.token_ids.device
+    vocab_size = _config(model).vocab_size
+    if not 0 <= pad_token < vocab_size:
+        raise ValueError(f"pad_token must be in the vocabulary of {vocab_size}, got {pad_token}")
+    rows = _Rows(
+        prompts,
+        sampling or Sampling(),
+        StopFinder(stopping or Stopping(), vocab_size=vocab_size, device=device),
+        row_streams(len(prompts.starts), device, seed, generator),
+        pad_token=pad_token,
+        vocab_size=vocab_size,
+    )
+    return _steps(model, prompts, rows, max_new_tokens, use_cache)
+
+
+def _steps(
+    model: nn.Module, prompts: Prompts, rows: "_Rows", max_new_tokens: int, use_cache: bool
+) -> Generator[Step]:
+    packs = _fast_linears(model, len(prompts.starts), max_new_tokens, use_cache)
+    with eval_mode(model), packs:
+        window = DecodingWindow(model, prompts, use_cache=use_cache)
         for _ in range(max_new_tokens):
-            token_ids = draw(window.next_logits(rows), sampling, _uniforms(streams))
-            if stop_token is not None:
-                token_ids = token_ids.masked_fill(has_ended, stop_token)
-                has_ended = token_ids == stop_token
-            rows = torch.cat([rows, token_ids[:, None]], dim=1)  # (batch, seq + 1)
-            if on_token is not None:
-                on_token(token_ids)
-            if stop_token is not None and bool(has_ended.all()):
-                break
-    return rows if prompt.ndim == 2 else rows[0]
+            with torch.no_grad():  # not around the yield, where it would be the caller's too
+                step = rows.extend(window.next_logits(rows.token_ids))
+            yield step
+            if rows.have_all_ended():
+                return
 
 
 def _fast_linears(
@@ -97,70 +196,69 @@ def _fast_linears(
     return nullcontext()
 
 
-class _Window:
-    """The part of the rows that the model looks at, and how much of it the cache has seen."""
+class _Rows:
+    """The rows as they grow: what stands in them, which have ended, what is drawn next."""
 
     def __init__(
-        self, model: nn.Module, context_length: int, use_cache: bool, *, batch_size: int
+        self,
+        prompts: Prompts,
+        sampling: Sampling,
+        stops: StopFinder,
+        streams: list[torch.Generator],
+        *,
+        pad_token: int,
+        vocab_size: int,
     ) -> None:
-        self.model = model
-        self.context_length = context_length
-        self.cache = KVCache.for_model(unwrap(model), batch_size) if use_cache else None
-        self.start = 0
+        self.token_ids = prompts.token_ids
+        self.has_ended = torch.zeros(len(streams), dtype=torch.bool, device=self.token_ids.device)
+        self._prompt_length = self.token_ids.shape[1]
+        self._sampling, self._stops, self._streams = sampling, stops, streams
+        self._pad_token = pad_token
+        self._seen = None if sampling.repetition_penalty == 1 else prompts.seen(vocab_size)
 
-    def next_logits(self, rows: Int64[Tensor, "batch seq"]) -> Tensor:
-        """`(batch, vocab_size)` logits of what follows `rows`."""
-        if rows.shape[1] - self.start > self.context_length:
-            self.start = rows.shape[1] - max(1, self.context_length // 2)
-            if self.cache is not None:
-                self.cache.reset()
-        if self.cache is None:
-            return self.model(rows[:, self.start :])[:, -1]
-        unseen = rows[:, self.start + self.cache.length :]
-        return self.model(unseen, cache=self.cache)[:, -1]
+    def extend(self, logits: Float[Tensor, "batch vocab_size"]) -> Step:
+        """Draw a token for each row."""
+        logits = logits.float()
+        token_ids = draw(logits, self._sampling, next_uniforms(self._streams), self._seen)
+        is_new = ~self.has_ended
+        token_ids = token_ids.where(is_new, self._pad_token)[:, None]  # (batch, 1)
+        self.token_ids = torch.cat([self.token_ids, token_ids], dim=1)
+        if self._seen is not None:
+            self._seen.scatter_(1, token_ids, True)
+        if self._stops:
+            self.has_ended = self.has_ended | self._stops.ends(
+                self.token_ids[:, self._prompt_length :]
+            )
+        log_probs = logits.gather(1, token_ids).squeeze(1) - logits.logsumexp(dim=1)
+        return Step(token_ids.squeeze(1), log_probs.where(is_new, 0.0), is_new)
 
-
-def _checked_rows(prompt: Tensor, config: TransformerConfig) -> Int64[Tensor, "batch seq"]:
-    if prompt.ndim not in (1, 2) or prompt.numel() == 0:
-        raise ValueError(
-            "prompt_ids must be (seq,) or (batch, seq) with at least one token, got shape "
-            f"{tuple(prompt.shape)}; an end-of-text token can start a text from nothing"
-        )
-    if prompt.is_floating_point():
-        raise ValueError(f"prompt_ids must be integers, got {prompt.dtype}")
-    if prompt.shape[-1] > config.context_length:
-        raise ValueError(
-            f"the prompt has {prompt.shape[-1]} tokens, the model's context_length is "
-            f"{config.context_length}; give the last {config.context_length} at most"
-        )
-    outside = prompt[(prompt < 0) | (prompt >= config.vocab_size)]
-    if len(outside):
-        raise ValueError(
-            f"token id {int(outside[0])} is not in the model's vocabulary of {config.vocab_size}; "
-            "encode the prompt with the tokenizer it was trained with"
-        )
-    return prompt.long() if prompt.ndim == 2 else prompt.long()[None]
+    def have_all_ended(self) -> bool:
+        """Whether nothing is left to write. Asked only where rows may end: a GPU is waited for."""
+        return bool(self._stops) and bool(self.has_ended.all())
 
 
-def _row_streams(
-    batch_size: int, device: torch.device, seed: int | None, generator: torch.Generator | None
-) -> list[torch.Generator]:
-    """One generator a row. Their seeds are drawn one by one, so more rows change no earlier one."""
-    if seed is not None and generator is not None:
-        raise ValueError("give a seed or a generator, not both")
-    if seed is not None:
-        generator = torch.Generator().manual_seed(seed)
-    source = torch.device("cpu") if generator is None else generator.device
-    return [
-        torch.Generator(device).manual_seed(
-            int(torch.randint(2**63 - 1, (), generator=generator, device=source))
-        )
-        for _ in range(batch_size)
-    ]
+def _config(model: nn.Module) -> TransformerConfig:
+    return cast(TransformerConfig, unwrap(model).config)
 
 
-def _uniforms(streams: list[torch.Generator]) -> Float64[Tensor, " batch"]:
-    """The next number of every row's stream, in [0, 1)."""
-    return torch.cat(
-        [torch.rand(1, generator=s, dtype=torch.float64, device=s.device) for s in streams]
+def _read_prompts(model: nn.Module, prompt_ids: Prompt) -> Prompts:
+    config = _config(model)
+    return read_prompts(
+        prompt_ids,
+        vocab_size=config.vocab_size,
+        context_length=config.context_length,
+        device=next(model.parameters()).device,
     )
+
+
+def _default_pad_token(prompts: Prompts, stopping: Stopping) -> int:
+    """The first stop token; any, where nothing is to be filled up."""
+    if stopping.tokens:
+        return stopping.tokens[0]
+    batch = len(prompts.starts)
+    if any(prompts.starts) or (stopping.sequences and batch > 1):
+        raise ValueError(
+            f"{batch} rows that differ in length must be filled up, and no stop_token says with "
+            "what: give pad_token, or take the rows from generate_stream"
+        )
+    return 0

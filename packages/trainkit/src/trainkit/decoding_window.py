@@ -1,0 +1,60 @@
+"""What the model looks at while it decodes, and what of it the cache has seen."""
+
+from typing import cast
+
+from jaxtyping import Float, Int64
+from nnparts import KVCache, TransformerConfig
+from torch import Tensor, nn
+
+from trainkit.model_state import unwrap
+from trainkit.prompts import Prompts, tokens_from
+
+
+class DecodingWindow:
+    """The last tokens of every row, as many as the model's context lets it see.
+
+    When `context_length` tokens of a row are in view, its last `context_length // 2` become the
+    start of a new window. So a token costs one position most of the time, and every token sees at
+    least half a context. Each row slides when it alone would: then the cache is filled anew for
+    all, and what a row still sees stays the same.
+
+    Args:
+        model: a `TransformerLM`, or anything with its `config` and call.
+        prompts: what the rows begin with.
+        use_cache: False computes the whole window again for each token.
+    """
+
+    def __init__(self, model: nn.Module, prompts: Prompts, *, use_cache: bool) -> None:
+        self.model = model
+        bare = unwrap(model)
+        self.context_length = cast(TransformerConfig, bare.config).context_length
+        self.cache = KVCache.for_model(bare, len(prompts.starts)) if use_cache else None
+        self.starts = list(prompts.starts)
+
+    def next_logits(self, rows: Int64[Tensor, "batch seq"]) -> Float[Tensor, "batch vocab_size"]:
+        """`(batch, vocab_size)` logits of what follows `rows`, one token longer at each call."""
+        self._slide(rows.shape[1])
+        start = min(self.starts)
+        if self.cache is None:
+            return self.model(rows[:, start:], **self._padding(rows))[:, -1]
+        if self.cache.length:
+            return self.model(rows[:, start + self.cache.length :], cache=self.cache)[:, -1]
+        return self.model(rows[:, start:], cache=self.cache, **self._padding(rows))[:, -1]
+
+    def _slide(self, end: int) -> None:
+        """Move the starts of those rows that hold more than the context."""
+        if end - min(self.starts) <= self.context_length:
+            return
+        kept = max(1, self.context_length // 2)
+        self.starts = [
+            end - kept if end - start > self.context_length else start for start in self.starts
+        ]
+        if self.cache is not None:
+            self.cache.reset()
+
+    def _padding(self, rows: Int64[Tensor, "batch seq"]) -> dict[str, Tensor]:
+        """The mask that hides what stands before a row's start, where it is needed."""
+        start = min(self.starts)
+        if start == max(self.starts):
+            return {}
+        return {"attention_mask": tokens_from(self.starts, start, rows.shape[1], rows.device)}
