@@ -76,6 +76,8 @@ def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
         "checkpoints",
         "config.json",
         "loss.png",
+        "report.html",
+        "samples.jsonl",
         "metrics.jsonl",
         "result.json",
         "tokenizer.json",

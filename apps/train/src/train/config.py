@@ -56,6 +56,10 @@ class RunConfig:
     """Whether to compile the training step; auto measures whether the run ends sooner with it."""
     wandb: bool = False
     """Also log to Weights & Biases; offline where there is no API key."""
+    tensorboard: bool = False
+    """Also log for TensorBoard, into the run's directory."""
+    csv: bool = False
+    """Also keep the metrics as a table, metrics.csv in the run's directory."""
     model: ModelShape = field(default_factory=ModelShape)
     training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 

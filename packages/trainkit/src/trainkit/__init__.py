@@ -10,7 +10,16 @@ from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.generate import generate
 from trainkit.interrupt import Terminated
-from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
+from trainkit.loggers import (
+    ConsoleLogger,
+    CsvLogger,
+    JsonlLogger,
+    Logger,
+    Metrics,
+    ReportLogger,
+    TensorboardLogger,
+    WandbLogger,
+)
 from trainkit.manifest import DamagedCheckpointError
 from trainkit.measuring import (
     CompileReport,
@@ -23,6 +32,7 @@ from trainkit.optimizer import make_optimizer
 from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
+from trainkit.report import write_report
 from trainkit.run_lock import RunLock
 from trainkit.sampling import Sampling, next_token_probs, top_k_filter, top_p_filter
 from trainkit.token_file import TokenFileInfo
@@ -35,6 +45,7 @@ __all__ = [
     "CheckpointState",
     "CompileReport",
     "ConsoleLogger",
+    "CsvLogger",
     "DamagedCheckpointError",
     "EvalResult",
     "Execution",
@@ -46,8 +57,10 @@ __all__ = [
     "Precision",
     "PrecisionReport",
     "Prefetcher",
+    "ReportLogger",
     "RunLock",
     "Sampling",
+    "TensorboardLogger",
     "Terminated",
     "TokenDataset",
     "TokenFileInfo",
@@ -68,4 +81,5 @@ __all__ = [
     "save_checkpoint",
     "top_k_filter",
     "top_p_filter",
+    "write_report",
 ]
