@@ -75,6 +75,7 @@ def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
     assert names == {
         "checkpoints",
         "config.json",
+        "lock",
         "loss.png",
         "report.html",
         "samples.jsonl",

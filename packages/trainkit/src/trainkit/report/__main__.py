@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainkit.report.page import write_report
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the report of the runs named; exits with 1 and a sentence where there is none."""
     parser = argparse.ArgumentParser(
         prog="python -m trainkit.report",
@@ -19,7 +20,7 @@ def main() -> None:
         type=Path,
         help="the file to write; if not given, RUN/report.html, or ./report.html of several runs",
     )
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     directory = chosen.runs[0] if len(chosen.runs) == 1 else Path()
     out = chosen.out or directory / "report.html"
     try:

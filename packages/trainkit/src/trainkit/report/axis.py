@@ -29,9 +29,9 @@ class Axis:
         """
         values = list(values) or [0.0, 1.0]
         low, high = min(values), max(values)
-        is_log = is_log and low > 0
         if from_zero:
             low = min(low, 0.0)
+        is_log = is_log and low > 0
         if high - low <= 1e-9 * abs(high):
             margin = abs(high) / 10 or 1.0
             low, high = low - margin, high + margin

@@ -108,7 +108,7 @@ def _curve_name(run: RunRecord, metric: str, kind: ChartKind, runs: Sequence[Run
 
 def _entropies(runs: Sequence[RunRecord]) -> list[Level]:
     values = {run.config.get("source_entropy") for run in runs} - {None}
-    return [Level(f"the source's entropy {value:.3f}", value) for value in sorted(values)]
+    return [Level(f"the source's entropy {value:.3f}", float(value)) for value in sorted(values)]
 
 
 def _count_not_finite(kind: ChartKind, runs: Sequence[RunRecord]) -> int:

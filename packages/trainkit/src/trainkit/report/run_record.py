@@ -15,23 +15,23 @@ class RunRecord:
 
     name: str
     """The directory's."""
-    metrics: list[dict[str, Any]]
+    metrics: list[dict[str, float]]
     """Lines of `metrics.jsonl`."""
     samples: list[dict[str, Any]]
     """Lines of `samples.jsonl`: `step` and `text`."""
     config: dict[str, Any]
     """`config.json`."""
 
-    def series(self, name: str) -> list[dict[str, Any]]:
+    def series(self, name: str) -> list[dict[str, float]]:
         """The lines that hold the metric `name`."""
         return [line for line in self.metrics if name in line]
 
-    def last(self, name: str) -> Any:
+    def last(self, name: str) -> float | None:
         """The newest value of the metric `name`; None where there is none."""
         series = self.series(name)
         return series[-1][name] if series else None
 
-    def best(self, name: str) -> Any:
+    def best(self, name: str) -> float | None:
         """The lowest finite value of the metric `name`; None where there is none."""
         values = (line[name] for line in self.series(name))
         return min((value for value in values if math.isfinite(value)), default=None)
@@ -52,7 +52,7 @@ def read_run(run_dir: str | PathLike[str]) -> RunRecord:
     config_path = directory / "config.json"
     return RunRecord(
         name=directory.name,
-        metrics=_read_lines(directory / "metrics.jsonl"),
+        metrics=[_as_floats(line) for line in _read_lines(directory / "metrics.jsonl")],
         samples=_read_lines(directory / "samples.jsonl"),
         config=json.loads(config_path.read_text("utf-8")) if config_path.is_file() else {},
     )
@@ -73,6 +73,10 @@ def read_runs(run_dirs: Sequence[str | PathLike[str]]) -> list[RunRecord]:
         else run
         for run_dir, run in zip(run_dirs, runs, strict=True)
     ]
+
+
+def _as_floats(line: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in line.items()}
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

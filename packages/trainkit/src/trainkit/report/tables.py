@@ -92,12 +92,12 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> Leaves:
 
 def _figures(run: RunRecord) -> dict[str, str]:
     """The figures that say how far a run came; those it does not know are left out."""
-    steps = max((line["step"] for line in run.metrics), default=0)
+    steps = max((line["step"] for line in run.metrics), default=0.0)
     known = {
         "validation loss": _number(run.best("valid_loss"), 4),
         "bits a byte": _number(run.best("valid_bits_per_byte"), 4),
-        "steps": f"{steps:,}",
-        "tokens": short_number(run.last("tokens") or 0),
+        "steps": f"{steps:,.0f}",
+        "tokens": short_number(run.last("tokens") or 0.0),
         "time": _duration(run.last("wall_seconds")),
         "tokens a second": _median_speed(run),
     }
