@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import sys
+import threading
+import warnings
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -176,7 +178,7 @@ def test_a_full_disk_tears_no_line(tmp_path):
     before = path.read_bytes()
     with disk_that_ends_at(len(before) + 10):
         for _ in range(2):
-            with pytest.raises(OSError, match="metrics.jsonl"):
+            with pytest.raises(OSError, match=r"metrics\.jsonl"):
                 logger.log(2, METRICS)
             assert path.read_bytes() == before
     logger.log(3, METRICS)
@@ -245,10 +247,18 @@ def test_the_real_tensorboard_reads_what_was_logged_also_after_a_resume(tmp_path
 
 
 @pytest.mark.filterwarnings("default")  # tensorboard's own
-def test_a_full_disk_costs_tensorboard_one_warning(tmp_path):
+def test_a_full_disk_costs_tensorboard_one_warning(tmp_path, monkeypatch):
     pytest.importorskip("tensorboard", reason="tensorboard is an extra, and not installed here")
-    logger = GuardedLogger(TensorboardLogger(tmp_path))
-    with disk_that_ends_at(200), pytest.warns(RuntimeWarning, match="TensorboardLogger failed"):
+    monkeypatch.setattr("threading.excepthook", lambda _: None)  # its thread ends with a traceback
+    others = set(threading.enumerate())
+    guarded = GuardedLogger(TensorboardLogger(tmp_path))
+    with warnings.catch_warnings(record=True) as caught, disk_that_ends_at(200):
+        warnings.simplefilter("always", RuntimeWarning)
         for step in range(20):
-            logger.log(step, METRICS)
-    logger.close()
+            guarded.log(step, METRICS)
+    guarded.close()
+    for thread in set(threading.enumerate()) - others:
+        thread.join()
+    words = [str(each.message) for each in caught if each.category is RuntimeWarning]
+    assert len(words) == 1
+    assert words[0].startswith("TensorboardLogger failed and is out; the run goes on")
