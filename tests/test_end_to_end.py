@@ -56,12 +56,12 @@ def command(monkeypatch, capsys, main, name: str, *flags: object) -> tuple[int, 
 def metrics(run: Path) -> list[dict[str, float]]:
     """The metrics of a run but for the times, which no two runs share."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    times = {"tokens_per_second", "wall_seconds"}
+    times = {"tokens_per_second", "wall_seconds", "data_wait_share"}
     return [{key: value for key, value in line.items() if key not in times} for line in lines]
 
 
 def weights(run: Path) -> dict[str, bytes]:
-    """The last checkpoint's, bit for bit; the order of the file's metadata is not fixed."""
+    """The last checkpoint's, bit for bit."""
     step = (run / "checkpoints" / "latest").read_text().strip()
     tensors = load_file(run / "checkpoints" / step / "model.safetensors")
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}

@@ -15,7 +15,7 @@ from trainkit import CheckpointManager
 from trainkit.interrupt import deferred_interrupt
 
 TINY_RUN = Path(__file__).with_name("tiny_run.py")
-TIMES = {"tokens_per_second", "wall_seconds"}
+TIMES = {"tokens_per_second", "wall_seconds", "data_wait_share"}
 
 
 def read_metrics(trainer):

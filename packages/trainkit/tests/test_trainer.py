@@ -74,7 +74,8 @@ def test_a_run_leaves_metrics_and_checkpoints(tmp_path, make_trainer):
     lines = read_metrics(trainer)
     assert [line["step"] for line in lines if "loss" in line] == [1, 3, 6, 9, 12]
     assert [line["step"] for line in lines if "valid_loss" in line] == [5, 10, 12]
-    keys = {"step", "loss", "lr", "grad_norm", "tokens_per_second", "tokens", "wall_seconds"}
+    keys = {"step", "loss", "lr", "grad_norm", "tokens_per_second", "data_wait_share"}
+    keys |= {"tokens", "wall_seconds"}
     assert lines[0].keys() == keys
     keys = {"step", "valid_loss", "valid_bits_per_byte", "tokens", "wall_seconds"}
     assert lines[-1].keys() == keys
