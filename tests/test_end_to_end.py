@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +78,10 @@ def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
         "config.json",
         "lock",
         "loss.png",
-        "report.html",
-        "samples.jsonl",
         "metrics.jsonl",
+        "report.html",
         "result.json",
+        "samples.jsonl",
         "tokenizer.json",
     }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {
@@ -89,6 +90,10 @@ def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
         "step-000020",
     }
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert "its report: run/report.html" in words
+    [sample] = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    assert sample["step"] == 20
+    assert escape(sample["text"], quote=False) in (run / "report.html").read_text("utf-8")
     losses = [line["loss"] for line in metrics(run) if "loss" in line]
     assert len(losses) == 20
     assert losses[-1] < losses[0]

@@ -24,19 +24,20 @@ class SampleLogger:
     """
 
     def __init__(self, directory: Path, model: TransformerLM, tokenizer: Tokenizer) -> None:
-        self._file = JsonlLogger(directory / "samples.jsonl")
+        self._path = directory / "samples.jsonl"
         self._model, self._tokenizer = model, tokenizer
-        self._has_rewound = False
+        self._file: JsonlLogger | None = None
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Writes a line where `metrics` are those of an evaluation."""
-        if not self._has_rewound:
+        if self._file is None:  # where the run stands is known only now
+            self._file = JsonlLogger(self._path)
             self._file.rewind(step - 1)
-            self._has_rewound = True
         if "valid_loss" in metrics:
             [text] = write(self._model, self._tokenizer, "", max_new_tokens=_MAX_NEW_TOKENS)
             self._file.log(step, {"text": text})
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
