@@ -56,7 +56,7 @@ def command(monkeypatch, capsys, main, name: str, *flags: object) -> tuple[int, 
 def metrics(run: Path) -> list[dict[str, float]]:
     """The metrics of a run but for the times, which no two runs share."""
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    times = {"tokens_per_second", "wall_seconds", "data_wait_share"}
+    times = {"tokens_per_second", "wall_seconds", "data_wait_share", "peak_memory_bytes"}
     return [{key: value for key, value in line.items() if key not in times} for line in lines]
 
 
@@ -78,7 +78,9 @@ def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
         "lock",
         "loss.png",
         "metrics.jsonl",
+        "report.html",
         "result.json",
+        "samples.jsonl",
         "tokenizer.json",
     }
     assert {path.name for path in (run / "checkpoints").iterdir()} == {
@@ -87,6 +89,10 @@ def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
         "step-000020",
     }
     assert (run / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert "its report: run/report.html" in words
+    [sample] = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    assert sample["step"] == 20
+    assert ">step 20</span>" in (run / "report.html").read_text("utf-8")
     losses = [line["loss"] for line in metrics(run) if "loss" in line]
     assert len(losses) == 20
     assert losses[-1] < losses[0]

@@ -1,13 +1,24 @@
 """Loggers. Property: metrics.jsonl is never torn, and no guest takes the run down."""
 
+import csv
 import io
 import json
 import sys
+import threading
+import warnings
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
-from trainkit import ConsoleLogger, JsonlLogger, WandbLogger
+from trainkit import (
+    ConsoleLogger,
+    CsvLogger,
+    JsonlLogger,
+    ReportLogger,
+    TensorboardLogger,
+    WandbLogger,
+)
 from trainkit.loggers import GuardedLogger
 
 METRICS = {"loss": 2.5, "lr": 1e-3, "grad_norm": 1.0, "tokens_per_second": 12_345.0}
@@ -146,3 +157,108 @@ def test_the_real_wandb_works_offline(tmp_path, monkeypatch):
     logger.log(1, METRICS)
     logger.close()
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+
+
+@contextmanager
+def disk_that_ends_at(file_bytes: int):
+    """No file may grow past this: the kernel takes what fits of a write, and refuses the next."""
+    resource = pytest.importorskip("resource", reason="the kernel's limits are POSIX's")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_tears_no_line(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    logger = JsonlLogger(path)
+    logger.log(1, METRICS)
+    before = path.read_bytes()
+    with disk_that_ends_at(len(before) + 10):
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"metrics\.jsonl"):
+                logger.log(2, METRICS)
+            assert path.read_bytes() == before
+    logger.log(3, METRICS)
+    logger.close()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 3]
+
+
+def run_with_an_evaluation(directory):
+    logger = JsonlLogger(directory / "metrics.jsonl")
+    logger.log(1, METRICS)
+    logger.log(1, {"valid_loss": 1.25})
+    logger.close()
+
+
+@pytest.mark.parametrize("make", [ReportLogger, CsvLogger])
+def test_a_full_disk_costs_a_guest_one_warning_and_leaves_its_old_file(tmp_path, make):
+    run_with_an_evaluation(tmp_path)
+    logger = make(tmp_path)
+    logger.log(1, {"valid_loss": 1.25})
+    before = logger.path.read_bytes()
+    guarded = GuardedLogger(logger)
+    with disk_that_ends_at(20), pytest.warns(RuntimeWarning, match=f"{make.__name__} failed"):
+        guarded.log(2, {"valid_loss": 1.0})
+    guarded.log(3, {"valid_loss": 1.0})
+    guarded.close()
+    assert logger.path.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", logger.path.name}
+
+
+def test_the_table_has_a_cell_for_every_metric_of_every_line(tmp_path):
+    run_with_an_evaluation(tmp_path)
+    logger = CsvLogger(tmp_path)
+    logger.log(1, METRICS)
+    assert not logger.path.exists()
+    logger.log(1, {"valid_loss": 1.25})
+    with logger.path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    nothing = dict.fromkeys(METRICS, "")
+    numbers = {name: str(value) for name, value in METRICS.items()}
+    assert rows == [
+        {"step": "1", **numbers, "valid_loss": ""},
+        {"step": "1", **nothing, "valid_loss": "1.25"},
+    ]
+
+
+def test_without_tensorboard_the_error_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match="extra `tensorboard`"):
+        TensorboardLogger(tmp_path)
+
+
+@pytest.mark.filterwarnings("default")  # tensorboard's own
+def test_the_real_tensorboard_reads_what_was_logged_also_after_a_resume(tmp_path):
+    reason = "tensorboard is an extra, and not installed here"
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason=reason
+    )
+    for steps in ((1, 2, 3), (3, 4)):  # killed after step 3, resumed from step 2
+        logger = TensorboardLogger(tmp_path)
+        for step in steps:
+            logger.log(step, {"loss": step / 8})
+        logger.close()
+    events = accumulator.EventAccumulator(str(tmp_path)).Reload()
+    points = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert points == [(step, step / 8) for step in (1, 2, 3, 4)]
+
+
+@pytest.mark.filterwarnings("default")  # tensorboard's own
+def test_a_full_disk_costs_tensorboard_one_warning(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard", reason="tensorboard is an extra, and not installed here")
+    monkeypatch.setattr("threading.excepthook", lambda _: None)  # its thread ends with a traceback
+    others = set(threading.enumerate())
+    guarded = GuardedLogger(TensorboardLogger(tmp_path))
+    with warnings.catch_warnings(record=True) as caught, disk_that_ends_at(200):
+        warnings.simplefilter("always", RuntimeWarning)
+        for step in range(20):
+            guarded.log(step, METRICS)
+    guarded.close()
+    for thread in set(threading.enumerate()) - others:
+        thread.join()
+    words = [str(each.message) for each in caught if each.category is RuntimeWarning]
+    assert len(words) == 1
+    assert words[0].startswith("TensorboardLogger failed and is out; the run goes on")

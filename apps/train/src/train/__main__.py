@@ -38,7 +38,7 @@ def _show(result: RunResult, console: Console, seconds: float) -> None:
     for line in result.sentences():
         console.print(line)
     console.print(Panel(Text(_sample(result)), title="a sample", border_style="dim"))
-    console.print(f"done in {seconds / 60:.1f} minutes; the curve is {result.directory}/loss.png")
+    console.print(f"done in {seconds / 60:.1f} minutes; its report: {result.directory}/report.html")
     console.print("next:")
     console.print(f"  uv run sample --run {result.directory} --num-samples 3")
     console.print(f'  uv run sample --run {result.directory} --prompt "Once upon a time"')

@@ -59,6 +59,10 @@ class RunConfig:
     metrics then say what share of them the model's products take (mfu)."""
     wandb: bool = False
     """Also log to Weights & Biases; offline where there is no API key."""
+    tensorboard: bool = False
+    """Also log for TensorBoard, into the run's directory."""
+    csv: bool = False
+    """Also keep the metrics as a table, metrics.csv in the run's directory."""
     model: ModelShape = field(default_factory=ModelShape)
     training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 

@@ -12,7 +12,13 @@ from trainkit import replace_file
 from train.config import RunConfig
 
 # What may differ when a run is resumed: where it is, and what only watches it.
-_NOT_OF_THE_RUN = {"out": None, "resume": False, "wandb": False}
+_NOT_OF_THE_RUN = {
+    "out": None,
+    "resume": False,
+    "wandb": False,
+    "tensorboard": False,
+    "csv": False,
+}
 
 
 def new_directory(config: RunConfig, parent: Path = Path("runs")) -> Path:

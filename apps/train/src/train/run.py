@@ -10,7 +10,17 @@ import torch
 from nnparts import TransformerConfig, TransformerLM
 from rich.console import Console
 from sample import pick_device
-from trainkit import ConsoleLogger, Execution, Logger, Trainer, WandbLogger, make_optimizer
+from trainkit import (
+    ConsoleLogger,
+    CsvLogger,
+    Execution,
+    Logger,
+    ReportLogger,
+    TensorboardLogger,
+    Trainer,
+    WandbLogger,
+    make_optimizer,
+)
 
 from train.config import RunConfig
 from train.curve import CurveLogger
@@ -18,6 +28,7 @@ from train.data import RunData, open_data, ready_data
 from train.directories import asked, new_directory, old_directory, read_record, write_record
 from train.execution import choose_execution
 from train.result import RunResult, evaluate_run, write_result
+from train.samples import SampleLogger
 
 Report = Callable[[str], None]
 
@@ -47,7 +58,7 @@ def train(config: RunConfig, console: Console) -> RunResult:
         config.training,
         run_dir=directory,
         execution=execution,
-        loggers=_loggers(config, directory, data, console),
+        loggers=_loggers(config, directory, data, model, console),
     )
     if config.resume:
         console.print(f"resume      {directory} from step {trainer.resume():,}")
@@ -111,6 +122,7 @@ def _record(
         "model": shape.to_dict(),
         "execution": vars(execution),
         "tokenizer_hash": data.tokenizer.fingerprint,
+        "source_entropy": data.entropy,
         "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "made_with": {
             "torch": torch.__version__,
@@ -121,11 +133,19 @@ def _record(
     }
 
 
-def _loggers(config: RunConfig, directory: Path, data: RunData, console: Console) -> list[Logger]:
+def _loggers(
+    config: RunConfig, directory: Path, data: RunData, model: TransformerLM, console: Console
+) -> list[Logger]:
     loggers: list[Logger] = [
         ConsoleLogger(console, config.training.max_steps),
         CurveLogger(directory, entropy=data.entropy),
+        SampleLogger(directory, model, data.tokenizer),
+        ReportLogger(directory),  # after the sample that it shows
     ]
+    if config.csv:
+        loggers.append(CsvLogger(directory))
+    if config.tensorboard:
+        loggers.append(TensorboardLogger(directory / "tensorboard"))
     if config.wandb:
         loggers.append(WandbLogger(directory, run_id=directory.name, config=asked(config)))
     return loggers

@@ -13,7 +13,16 @@ from trainkit.execution import Execution
 from trainkit.generate import Step, generate, generate_stream
 from trainkit.interrupt import Terminated
 from trainkit.learning_rate import learning_rate
-from trainkit.loggers import ConsoleLogger, JsonlLogger, Logger, Metrics, WandbLogger
+from trainkit.loggers import (
+    ConsoleLogger,
+    CsvLogger,
+    JsonlLogger,
+    Logger,
+    Metrics,
+    ReportLogger,
+    TensorboardLogger,
+    WandbLogger,
+)
 from trainkit.manifest import DamagedCheckpointError
 from trainkit.measuring import (
     CompileReport,
@@ -26,6 +35,7 @@ from trainkit.optimizer import make_optimizer
 from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
+from trainkit.report import write_report
 from trainkit.run_lock import RunLock
 from trainkit.sampling import (
     Sampling,
@@ -47,6 +57,7 @@ __all__ = [
     "CheckpointState",
     "CompileReport",
     "ConsoleLogger",
+    "CsvLogger",
     "DamagedCheckpointError",
     "EvalResult",
     "Execution",
@@ -58,10 +69,12 @@ __all__ = [
     "Precision",
     "PrecisionReport",
     "Prefetcher",
+    "ReportLogger",
     "RunLock",
     "Sampling",
     "Step",
     "Stopping",
+    "TensorboardLogger",
     "Terminated",
     "TokenDataset",
     "TokenFileInfo",
@@ -87,4 +100,5 @@ __all__ = [
     "save_checkpoint",
     "top_k_filter",
     "top_p_filter",
+    "write_report",
 ]

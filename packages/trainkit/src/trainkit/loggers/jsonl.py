@@ -1,0 +1,58 @@
+"""Metrics as lines of JSON: the truth about a run."""
+
+import errno
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainkit.atomic import replace_file, sync
+
+
+class JsonlLogger:
+    """One JSON object a line: `{"step": 10, "loss": 2.5, ...}`.
+
+    Each line is written at once, so that neither a reader nor a kill ever sees half of one.
+
+    Args:
+        path: the file, appended to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("ab", buffering=0)
+
+    def log(self, step: int, metrics: Mapping[str, object]) -> None:
+        """Append a line.
+
+        Raises:
+            OSError: the disk is full; the file is as it was.
+        """
+        line = (json.dumps({"step": step, **metrics}) + "\n").encode()
+        end = self._file.tell()
+        written = self._file.write(line)
+        if written != len(line):  # a full disk takes what still fits, and says so the next time
+            self._file.truncate(end)
+            self._file.seek(end)
+            raise OSError(
+                errno.ENOSPC, f"a line of {len(line)} bytes did not fit on the disk", str(self.path)
+            )
+
+    def rewind(self, step: int) -> None:
+        """Drop the lines of later steps than `step`, and a torn last one; atomically."""
+        self._file.close()
+        kept = [line for line in self.path.read_bytes().splitlines(True) if _is_kept(line, step)]
+        with replace_file(self.path) as file:
+            file.write(b"".join(kept))
+        self._file = self.path.open("ab", buffering=0)
+
+    def sync(self) -> None:
+        """Wait until every line is on the disk."""
+        sync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _is_kept(line: bytes, step: int) -> bool:
+    return line.endswith(b"\n") and json.loads(line)["step"] <= step
