@@ -295,6 +295,7 @@ class Trainer:
         """
         next_batch, rollbacks = self.progress.batch_number + 1, self.progress.rollbacks + 1
         wall_seconds = self._clock.wall_seconds
+        self.checkpoints.wait()  # the latest may still be on its way to the disk
         self.resume()
         self._clock = RunClock(wall_seconds, self.step)
         self.progress.rollbacks, self.progress.passed_over = rollbacks, next_batch - self.step
