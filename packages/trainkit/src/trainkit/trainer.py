@@ -202,11 +202,10 @@ class Trainer:
     def _prefetcher(self) -> Prefetcher:
         """The batches that are still to come."""
         config, passed_over = self.config, self.progress.passed_over
+        data, length, device = self.train_data, self.context_length, self.execution.device
 
-        def make(number: int) -> Batch:
-            return self.train_data.batch(
-                config.seed, number, config.batch_size, self.context_length, self.execution.device
-            )
+        def make(number: int) -> Batch:  # without self: a cycle would keep the files open for long
+            return data.batch(config.seed, number, config.batch_size, length, device)
 
         return Prefetcher(
             make,
@@ -296,6 +295,7 @@ class Trainer:
         """
         next_batch, rollbacks = self.progress.batch_number + 1, self.progress.rollbacks + 1
         wall_seconds = self._clock.wall_seconds
+        self.checkpoints.wait()  # the latest may still be on its way to the disk
         self.resume()
         self._clock = RunClock(wall_seconds, self.step)
         self.progress.rollbacks, self.progress.passed_over = rollbacks, next_batch - self.step
