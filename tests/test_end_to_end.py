@@ -106,6 +106,12 @@ def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
     assert first.count("Once upon a time") == 2
     assert command(monkeypatch, capsys, sample_main, "sample", *flags) == (0, first)
 
+    flags += ["--min-p", 0.1, "--repetition-penalty", 1.3, "--stop", " a", "upon"]
+    code, stopped = command(monkeypatch, capsys, sample_main, "sample", *flags)
+    assert code == 0, stopped
+    assert stopped.count("Once upon a time") == 2  # a prompt stops nothing
+    assert stopped.count(" a") == 2
+
 
 def test_the_result_is_the_loss_beside_the_entropy_of_the_source(data, run_train):
     run_train("--data", data, "--out", "run", "--max-steps", 10, *FAST)
