@@ -96,11 +96,11 @@ def _sparse(path, token_count):
 
 
 def test_a_terabyte_opens_and_is_read_with_few_open_files(tmp_path):
-    """300 shards of 3.4 GB, more than may be open at once here."""
-    count, length = 300, 1_700_000_000
+    """450 shards of 2.3 GB, more than may be open at once here."""
+    count, length = 450, 1_150_000_000
     paths = [_sparse(tmp_path / f"{number}.npy", length) for number in range(count)]
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (290, before[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (400, before[1]))
     try:
         data = TokenDataset(paths)
         assert len(data) == count * length

@@ -136,3 +136,4 @@ class KVCache:
         """Forget every position; the memory stays."""
         self.length = 0
         self.has_padding = False
+        self.is_token.fill_(True)

@@ -346,8 +346,8 @@ class Trainer:
             if self.average is not None:
                 averaged = self._evaluate(self.average.model)
                 metrics |= evaluation_metrics("valid_ema", averaged)
-        with deferred_interrupt():
-            self._log(metrics)
+        with deferred_interrupt(), self._clock.pause():
+            self._log(metrics)  # where loggers draw and write samples
             self.progress.note_evaluation(result.loss)
         return result
 
