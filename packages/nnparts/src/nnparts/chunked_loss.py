@@ -96,7 +96,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, loss_grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (torch's takes *grads)
+        ctx: Any, loss_grad: Tensor
+    ) -> tuple[Tensor | None, ...]:
         """Scale what the forward pass found."""
         scaled = (
             None if grad is None else (grad * (loss_grad / ctx.rows)).to(dtype)

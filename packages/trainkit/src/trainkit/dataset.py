@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -58,6 +58,8 @@ class TokenDataset:
         paths = find_shards(Path(path)) if is_one else [Path(each) for each in path]
         if not paths:
             raise ValueError("a dataset needs at least one token file, got none")
+        if order not in get_args(Order):
+            raise ValueError(f"order must be one of {get_args(Order)}, got {order!r}")
         self.path = paths[0]
         self.order: Order = order
         self.separator_id = separator_id
@@ -159,14 +161,10 @@ class TokenDataset:
             context_length: tokens in a window.
         """
         check_sizes(len(self), batch_size, context_length)
-        match self.order:
-            case "random":
-                return random_starts(seed, step, batch_size, len(self) - context_length)
-            case "epoch":
-                count = (len(self) - 1) // context_length
-                return context_length * epoch_windows(seed, first_sequence, batch_size, count)
-            case other:
-                raise ValueError(f"order must be 'random' or 'epoch', got {other!r}")
+        if self.order == "random":
+            return random_starts(seed, step, batch_size, len(self) - context_length)
+        count = (len(self) - 1) // context_length
+        return context_length * epoch_windows(seed, first_sequence, batch_size, count)
 
     def _check_tokenizer(
         self, info: TokenFileInfo, tokenizer_hash: str | None, vocab_size: int | None

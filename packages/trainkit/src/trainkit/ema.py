@@ -37,9 +37,9 @@ class WeightAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after `step` updates; what isn't a floating number is copied."""
         share = 1 - min(self._decay, (1 + step) / (10 + step))
-        weights, averages = dict(unwrap(model).named_parameters()), self.model.named_parameters()
-        pairs = [(average, weights[name]) for name, average in averages]
-        torch._foreach_lerp_([a for a, _ in pairs], [w for _, w in pairs], share)
+        weights = dict(unwrap(model).named_parameters())
+        for name, average in self.model.named_parameters():
+            average.lerp_(weights[name], share)
         for average, buffer in zip(self.model.buffers(), unwrap(model).buffers(), strict=True):
             average.copy_(buffer)
 

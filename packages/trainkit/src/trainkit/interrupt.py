@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_Handler = Callable[[int, FrameType | None], object]
 
 
 class Terminated(KeyboardInterrupt):
@@ -37,8 +38,10 @@ def deferred_interrupt() -> Generator[None]:
     The signals are Ctrl-C's and, inside of `terminable`, SIGTERM. Does nothing outside the main
     thread, and leaves alone a signal that someone else handles.
     """
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    before = {number: handler for number, handler in before.items() if _raises(handler)}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {
+        number: cast(_Handler, handler) for number, handler in handlers.items() if _raises(handler)
+    }
     if not _is_main_thread() or not before:
         yield
         return

@@ -1,5 +1,7 @@
 """The loss that is trained on."""
 
+from typing import Any
+
 from jaxtyping import Bool, Float, Int64
 from nnparts import TransformerLM
 from nnparts.functional import chunked_cross_entropy, cross_entropy
@@ -32,7 +34,7 @@ def batch_loss(
     Returns:
         A scalar; NaN where no target counts.
     """
-    told = {} if document_ids is None else {"document_ids": document_ids}
+    told: dict[str, Any] = {} if document_ids is None else {"document_ids": document_ids}
     if not isinstance(model, TransformerLM):
         return cross_entropy(*_counted(model(inputs, **told), targets, mask))
     hidden, targets = _counted(model.hidden_states(inputs, **told), targets, mask)

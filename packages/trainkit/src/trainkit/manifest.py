@@ -19,7 +19,7 @@ class DamagedCheckpointError(ValueError):
 class FileDigest:
     """What is known of a file's content."""
 
-    bytes: int
+    byte_count: int
     """Its size."""
     sha256: str
     """Its hash, hexadecimal."""
@@ -47,9 +47,9 @@ def verify_directory(directory: Path) -> None:
         path = directory / name
         if not path.is_file():
             raise DamagedCheckpointError(f"{path} is missing; take another checkpoint")
-        if (size := path.stat().st_size) != digest.bytes:
+        if (size := path.stat().st_size) != (expected := digest.byte_count):
             raise DamagedCheckpointError(
-                f"{path} should have {digest.bytes} bytes, it has {size}; take another checkpoint"
+                f"{path} should have {expected} bytes, it has {size}; take another checkpoint"
             )
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -65,7 +65,7 @@ def permute(indices: NDArray[np.int64], count: int, seed: Seed) -> NDArray[np.in
         The shape of `indices`, each in [0, count).
     """
     half_bits = max(1, ((count - 1).bit_length() + 1) // 2)
-    keys = np.random.SeedSequence(seed).generate_state(_ROUNDS, np.uint64)
+    keys = np.random.SeedSequence(seed).generate_state(_ROUNDS, np.uint64).astype(np.uint64)
     result = _feistel(indices.astype(np.uint64), half_bits, keys)
     while (is_outside := result >= count).any():
         result[is_outside] = _feistel(result[is_outside], half_bits, keys)

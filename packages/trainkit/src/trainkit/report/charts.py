@@ -107,8 +107,9 @@ def _curve_name(run: RunRecord, metric: str, kind: ChartKind, runs: Sequence[Run
 
 
 def _entropies(runs: Sequence[RunRecord]) -> list[Level]:
-    values = {run.config.get("source_entropy") for run in runs} - {None}
-    return [Level(f"the source's entropy {value:.3f}", float(value)) for value in sorted(values)]
+    found = [run.config.get("source_entropy") for run in runs]
+    values = sorted({float(value) for value in found if value is not None})
+    return [Level(f"the source's entropy {value:.3f}", value) for value in values]
 
 
 def _count_not_finite(kind: ChartKind, runs: Sequence[RunRecord]) -> int:
