@@ -52,8 +52,8 @@ def content_of(
 class SnapshotBuffer:
     """Memory that contents are copied into, kept from one copy to the next.
 
-    Fresh memory must be given by the system page by page: the first copy of 272 MB took 95 ms, the
-    next 23 ms.
+    Fresh memory must be given by the system page by page: the first copy of 272 MB took 73 ms, the
+    next 18 ms (Zen 4).
     """
 
     def __init__(self) -> None:
