@@ -232,3 +232,20 @@ def test_a_compiled_run_that_is_killed_goes_on_uncompiled_to_the_same_end(tmp_pa
     assert 20 <= trainer.resume() < 100
     trainer.train()
     assert_same_run(trainer, undisturbed)
+
+
+def test_a_run_whose_latest_checkpoint_is_damaged_goes_on_from_the_one_before(
+    tmp_path, make_trainer
+):
+    undisturbed = make_trainer(tmp_path, run="undisturbed")
+    undisturbed.train()
+    with pytest.raises(SystemExit):
+        make_trainer(tmp_path, loggers=(StopAt(14),)).train()
+    (tmp_path / "run" / "checkpoints" / "step-000010" / "model.safetensors").write_bytes(b"")
+    trainer = make_trainer(tmp_path)
+    with pytest.raises(ValueError, match=r"step-000010/model\.safetensors should have"):
+        trainer.resume()
+    with pytest.warns(UserWarning, match="going back to step 5"):
+        assert trainer.resume(fall_back=True) == 5
+    trainer.train()
+    assert_same_run(trainer, undisturbed)

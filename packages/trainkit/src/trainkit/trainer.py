@@ -109,6 +109,7 @@ class Trainer:
         self.average = None if decay is None else WeightAverage(model, decay)
         self._clock = RunClock()
         self._waited = 0.0
+        self._seen_step = 0  # of the latest checkpoint when resumed, whether it was whole or not
         self._guests = [GuardedLogger(logger) for logger in loggers]
         self._watch = AnomalyWatch(model, config, self.run_dir / "anomalies")
         self._stepper = Stepper(model, optimizer, config, self.execution)
@@ -128,7 +129,8 @@ class Trainer:
             ValueError: the checkpoint is of another model or optimizer, or damaged, or has no
                 averaged weights while there is `ema_decay`.
         """
-        if self.checkpoints.latest_step() is not None:
+        if (latest := self.checkpoints.latest_step()) is not None:
+            self._seen_step = latest
             state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
             if self.average is not None:
                 self._load_average(self.average, state.step)
@@ -379,7 +381,7 @@ class Trainer:
     def _open_metrics(self) -> None:
         """Open `metrics.jsonl`, without what a killed process wrote past its last checkpoint."""
         latest = self.checkpoints.latest_step() or 0
-        if latest > self.step:
+        if latest > max(self.step, self._seen_step):
             raise ValueError(
                 f"{self.run_dir} holds a run that is at step {latest}, this one is at {self.step}; "
                 "call resume() first, or choose another run_dir"
