@@ -4,6 +4,7 @@ import logging
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
@@ -12,9 +13,8 @@ from mkdocs.structure.pages import Page
 _log = logging.getLogger("mkdocs.hooks.docs")  # a warning below "mkdocs" ends a strict build
 
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((\.\./[^)#\s]*)[^)]*\)")
-_OUTSIDE = re.compile(
-    r"""<(?:script|img|iframe|source|link(?![^>]*rel="canonical"))\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"""
-)
+_TARGET = re.compile(r"""<(\w+)\b[^>]*?\s(?:href|src)="([^"#?]+)""")
+_ELSEWHERE = re.compile(r"(?:\w+:)?//|\w+:")
 
 
 def on_config(config: MkDocsConfig) -> None:
@@ -44,8 +44,14 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, **_: An
 
 
 def on_post_build(config: MkDocsConfig) -> None:
-    """No page loads anything from elsewhere."""
+    """No page loads anything from elsewhere, and no link of the finished pages leads nowhere."""
     site = Path(config.site_dir)
     for path in site.rglob("*.html"):
-        for asset in _OUTSIDE.findall(path.read_text("utf-8")):
-            _log.warning("%s loads from outside: %s", path.relative_to(site), asset)
+        for tag, target in set(_TARGET.findall(path.read_text("utf-8"))):
+            if _ELSEWHERE.match(target):
+                wrong = tag != "a" and not target.startswith("data:")
+            else:
+                root = site if target.startswith("/") else path.parent
+                wrong = not (root / unquote(target).lstrip("/")).exists()
+            if wrong:
+                _log.warning("%s: <%s> leads to %s", path.relative_to(site), tag, target)
