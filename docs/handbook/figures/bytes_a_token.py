@@ -14,7 +14,9 @@ def draw() -> Figure:
     growth.set(xscale="log", xlabel="vocabulary", ylabel="bytes a token", ylim=(0, None))
     growth.set_xticks([300, 1_000, 10_000, 30_000], ["300", "1,000", "10,000", "30,000"])
     growth.minorticks_off()
-    growth.legend(title="trained on, and measured on")
+    growth.legend(
+        title="trained and measured on", ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1)
+    )
     width = 0.8 / len(found["bytes_a_token"])
     for row, (name, texts) in enumerate(found["bytes_a_token"].items()):
         places = [column + (row - 1.5) * width for column in range(len(texts))]
@@ -23,5 +25,5 @@ def draw() -> Figure:
         table.bar(places, texts.values(), width=width * 0.92, color=color, label=label)
     table.set(xticks=range(len(texts)), xticklabels=texts, xlabel="text")
     table.grid(axis="x", visible=False)
-    table.legend(title="tokenizer of")
+    table.legend(title="tokenizer of", ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     return table.figure
