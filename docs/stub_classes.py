@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from griffe import Class, Extension
+from griffe import Class, Extension, Function
 
 
 class StubClasses(Extension):
@@ -10,8 +10,8 @@ class StubClasses(Extension):
 
     def on_class_members(self, *, cls: Class, **_: Any) -> None:
         """Called by griffe when all members of a class are known."""
-        if "__new__" in cls.members and "__init__" not in cls.members:
-            new = cls.members.pop("__new__")
-            del new.parameters["cls"]
+        new = cls.members.get("__new__")
+        if isinstance(new, Function) and "__init__" not in cls.members:
+            del cls.members["__new__"], new.parameters["cls"]
             new.name = "__init__"
             cls.members["__init__"] = new

@@ -1,6 +1,9 @@
 """The handbook shows what its code prints and draws (golden); how refresh.py works (table)."""
 
+import inspect
+import pkgutil
 import runpy
+import textwrap
 import traceback
 from pathlib import Path
 
@@ -45,9 +48,17 @@ def test_a_console_block_shows_every_command_with_its_output():
     assert "stale" not in shown
 
 
-def test_a_titled_block_is_the_source_of_that_name():
-    shown = refresh["refreshed"]('```python title="bpe_rs.Vocabulary"\n```\n')
-    assert "class Vocabulary" in shown
+def test_a_console_block_runs_nothing_but_uv_run():
+    with pytest.raises(ValueError, match=r"got 'ls -l'; show it as `bash`"):
+        refresh["refreshed"]("```console\n$ ls -l\n```\n")
+
+
+@pytest.mark.parametrize("name", ["bpe_rs.Vocabulary", "bpe_rs.Vocabulary.truncate"])
+def test_a_titled_block_is_the_source_of_that_name(name):
+    fence = f'```python title="{name}"\n'
+    shown = refresh["refreshed"](f"{fence}stale\n```\n")
+    source = inspect.getsource(pkgutil.resolve_name(name))
+    assert shown == f"{fence}{textwrap.dedent(source)}```\n"
 
 
 @pytest.mark.parametrize("block", ["```bash\nrm x\n```\n", "```\n1\n```\n\n```text\n2\n```\n"])

@@ -25,6 +25,7 @@ import re
 import runpy
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -96,22 +97,25 @@ def _printed(run: Callable[[], object]) -> str:
 
 
 def _session(body: str) -> str:
-    commands = re.findall(r"^\$ uv run (.*)\n", body, re.M)
-    return "".join(f"$ uv run {command}\n{_output(command)}" for command in commands)
+    commands = re.findall(r"^\$ (.*)\n", body, re.M)
+    return "".join(f"$ {command}\n{_output(command)}" for command in commands)
 
 
 def _output(command: str) -> str:
-    """What `uv run COMMAND` prints, run in this process: torch is imported once, not ten times.
+    """What `uv run ...` prints, run in this process: torch is imported once, not ten times.
 
     Raises:
+        ValueError: another command than `uv run`.
         SystemExit: the command failed; its error is on stderr.
     """
-    arguments = shlex.split(command)
-    run = _program(arguments)
+    uv, run, *arguments = shlex.split(command)
+    if [uv, run] != ["uv", "run"]:
+        raise ValueError(f"a console block runs `uv run ...`, got {command!r}; show it as `bash`")
+    program = _program(arguments)
     # COLUMNS: rich and argparse would ask the terminal, and a page has none.
     environment = mock.patch.dict("os.environ", COLUMNS="100", NO_COLOR="1")
     with environment, mock.patch.object(sys, "argv", arguments):
-        return _printed(lambda: _unless_failed(run))
+        return _printed(lambda: _unless_failed(program))
 
 
 def _unless_failed(run: Callable[[], object]) -> None:
@@ -135,7 +139,7 @@ def _program(arguments: list[str]) -> Callable[[], object]:
 
 
 def _source(name: str) -> str:
-    return inspect.getsource(pkgutil.resolve_name(name))
+    return textwrap.dedent(inspect.getsource(pkgutil.resolve_name(name)))
 
 
 def figures_of(page: str) -> list[Path]:
@@ -156,7 +160,7 @@ def stale_files(path: Path) -> dict[Path, str]:
 
 def main() -> None:
     """Rewrite the pages and figures, or say which of them are stale."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Refresh what the pages of the handbook show.")
     parser.add_argument("pages", nargs="*", type=Path, help="all where none is named")
     parser.add_argument("--check", action="store_true", help="change nothing; fail if stale")
     arguments = parser.parse_args()
