@@ -2,12 +2,13 @@
 
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from prepare.config import PrepareConfig
-from prepare.pipeline import prepare
+from prepare.pipeline import import_cluster, prepare
 from prepare.presets import parse_command_line
 
 
@@ -16,6 +17,9 @@ def main() -> None:
     console = Console(highlight=False)
     try:
         config = parse_command_line(PrepareConfig, "prepare", default="stories")
+        if config.cluster.status:
+            _print_status(config.cluster.status, console)
+            return
         start = time.perf_counter()
         directory = prepare(config, console.print)
     except (ValueError, OSError) as error:
@@ -24,6 +28,11 @@ def main() -> None:
         sys.exit(1)
     console.print(f"written     {directory} in {time.perf_counter() - start:.1f} s")
     console.print(f"next        uv run train --data {directory}")
+
+
+def _print_status(directory: Path, console: Console) -> None:
+    for line in import_cluster().read_status(str(directory.absolute())).lines():
+        console.print(line, soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,35 @@
 """What `prepare` can be told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
+from tyro.conf import arg
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """Many processes or machines instead of this process; needs the extra prepare-app[cluster]."""
+
+    executor: Literal["local"] | None = None
+    """What does the work: None, this process alone; local, processes of this machine. The result
+    is the same, in token files train-00000.npy, train-00001.npy, ..., one a share."""
+    tasks: int = 1
+    """Shares that the training text is cut into, at most: each is counted and encoded at once."""
+    workers: int = 1
+    """Tasks that run at the same time."""
+    threads: int = 1
+    """Threads of a task."""
+    max_memory_bytes: int | None = None
+    """The most memory for a task's counts of pretokens, in bytes; more go to its disk, in TMPDIR,
+    where its share is copied to as well."""
+    bad_documents: Literal["fail", "skip"] = "fail"
+    """What to do with a document that is not UTF-8 (or no JSON with a text, in .jsonl), or too
+    long: fail the task, or skip the document, which the manifest then names."""
+    max_document_bytes: int = 100_000_000
+    """A longer document is bad, in bytes; a task holds one in memory."""
+    status: Path | None = None
+    """Tells how far the run in this directory is, and does nothing else."""
 
 @dataclass(frozen=True)
 class PrepareConfig:
@@ -29,6 +56,8 @@ class PrepareConfig:
     """Size of the training stories, in bytes; a twentieth of it more is made for validation."""
     seed: int = 0
     """Seed of the stories."""
+    cluster: Annotated[ClusterConfig, arg(name="")] = field(default_factory=ClusterConfig)
+    """How the work is divided."""
 
     @property
     def directory(self) -> Path:

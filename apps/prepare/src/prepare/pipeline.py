@@ -1,9 +1,11 @@
 """The three steps of `prepare`: find text, learn a vocabulary, encode."""
 
+import importlib
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from tok import Tokenizer
 
@@ -17,7 +19,8 @@ def prepare(config: PrepareConfig, report: Report = lambda line: None) -> Path:
     """Makes the tokenizer and token files of `config` and returns their directory.
 
     All files are made in a directory beside the final one and moved when every one is whole, so
-    that a run that fails or is killed leaves what was there before.
+    that a run that fails or is killed leaves what was there before. With `config.cluster.executor`
+    many processes do the work, and the same call goes on where a run of them ended.
 
     Args:
         config: What to make.
@@ -29,12 +32,30 @@ def prepare(config: PrepareConfig, report: Report = lambda line: None) -> Path:
         OSError: A file that is missing or can't be read or written.
     """
     directory = config.directory
+    if config.cluster.executor:
+        import_cluster().run(config, report)
+        return directory
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
         _make(config, Path(partial), report)
         for path in sorted(Path(partial).iterdir()):
             os.replace(path, directory / path.name)
     return directory
+
+
+def import_cluster() -> ModuleType:
+    """The package that does the work on many processes: `prepare.cluster`.
+
+    Raises:
+        ValueError: what it needs is not installed.
+    """
+    try:
+        return importlib.import_module("prepare.cluster")
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"--executor and --status need {error.name}, which is not installed: it comes with the"
+            " extra cluster, pip install 'prepare-app[cluster]'"
+        ) from None
 
 
 def _make(config: PrepareConfig, directory: Path, report: Report) -> None:

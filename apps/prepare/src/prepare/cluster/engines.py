@@ -1,0 +1,108 @@
+"""datatrove's engines, each told to do the tasks of a stage.
+
+The one file that knows datatrove. What is done is decided by the records that tasks write, not by
+datatrove's own marks: a record is there only when its file is.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.executor.base import PipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+from loguru import logger
+
+from prepare.cluster.child import run_child
+from prepare.cluster.folder import Folder
+from prepare.cluster.plan import Plan, Stage
+from prepare.cluster.stages import Limits, note_name, record_name
+from prepare.config import ClusterConfig
+
+# It tells of each task on stderr, in many lines. What a person needs is in `prepare --status`.
+logger.disable("datatrove")
+
+
+class TaskFailed(RuntimeError):
+    """A task did not come to its end; its note in the run's folder says why."""
+
+
+class TaskStep(PipelineStep):
+    """A stage as datatrove's pipelines have them: each rank is one task, done in a new process."""
+
+    name = "prepare"
+    type = "groundup"
+
+    def __init__(self, url: str, stage: str, limits: Limits) -> None:
+        super().__init__()
+        self.url, self.stage, self.limits = url, stage, limits
+
+    def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
+        """Does the task `rank`.
+
+        Raises:
+            TaskFailed: it failed or was killed.
+        """
+        reason = run_child(self.url, self.stage, rank, self.limits)
+        if reason is not None:
+            with tempfile.TemporaryDirectory() as scratch:
+                name = note_name("failed", self.stage, rank)
+                Folder(self.url).write_json(name, {"reason": reason}, Path(scratch))
+            raise TaskFailed(f"task {rank} of the stage {self.stage} {reason}")
+        return data
+
+
+class _ByRecords(PipelineExecutor):
+    """An executor that asks our records which tasks are done."""
+
+    def is_rank_completed(self, rank: int) -> bool:
+        return Folder(self._step.url).exists(record_name(self._step.stage, rank))
+
+    def get_incomplete_ranks(self, ranks: Any = None, skip_completed: Any = None) -> list[int]:
+        there = Folder(self._step.url).names(f"cluster/{self._step.stage}")
+        every = range(self.world_size) if ranks is None else ranks
+        return [r for r in every if Path(record_name("", r)).name not in there]
+
+    def mark_rank_as_completed(self, rank: int) -> None:
+        """Its record is the mark."""
+
+    @property
+    def _step(self) -> TaskStep:
+        [step] = self.pipeline
+        assert isinstance(step, TaskStep)
+        return step
+
+
+class _Local(_ByRecords, LocalPipelineExecutor):
+    pass
+
+
+def run_local(url: str, plan: Plan, config: ClusterConfig) -> None:
+    """Does all stages in processes of this machine, one after the other.
+
+    Raises:
+        TaskFailed: a task did; those that ran beside it were ended.
+    """
+    for stage in plan.stages:
+        executor = _Local(
+            pipeline=[_step(url, stage, config)],
+            tasks=stage.tasks,
+            workers=min(config.workers, stage.tasks),
+            logging_dir=_logging_dir(url, stage),
+        )
+        if executor.get_incomplete_ranks():  # else nothing needs to be started for it
+            executor.run()
+
+
+def _step(url: str, stage: Stage, config: ClusterConfig) -> TaskStep:
+    return TaskStep(url, stage.name, Limits(config.threads, config.max_memory_bytes))
+
+
+def _logging_dir(url: str, stage: Stage) -> str:
+    return f"{url}/cluster/logs/{stage.name}"

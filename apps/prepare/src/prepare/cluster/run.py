@@ -1,0 +1,104 @@
+"""A run from its configuration: the checks, the plan, and the engine that does it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from prepare.cluster.engines import TaskFailed, run_local
+from prepare.cluster.folder import Folder
+from prepare.cluster.plan import PLAN, Plan, Settings, check_unchanged, make_plan
+from prepare.cluster.status import read_status
+from prepare.config import PrepareConfig
+from prepare.sources import find_corpus
+
+Report = Callable[[str], None]
+
+
+def run(config: PrepareConfig, report: Report) -> None:
+    """Makes the tokenizer and token files of `config` by the engine that it names.
+
+    The same call goes on with a run that was killed or failed.
+
+    Raises:
+        ValueError: the engine can't be used as it was told to; the directory holds a run of other
+            settings or text, or token files of none; a task failed, and why.
+        OSError: a file is missing or can't be read or written.
+    """
+    url = str(config.directory.absolute())
+    plan = _find_or_make_plan(config, Folder(url))
+    report(_describe(plan))
+    try:
+        run_local(url, plan, config.cluster)
+    except TaskFailed as error:
+        raise ValueError(
+            f"{error}\nThe same command goes on where this one ended; prepare --status"
+            f" {config.directory} tells how far it came"
+        ) from None
+    for line in read_status(url).lines():
+        report(line)
+
+
+def _find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
+    settings = _settings(config)
+    if folder.exists(PLAN):
+        plan = Plan.load(folder)
+        _check_same(plan.settings, settings, folder)
+        for span in (span for part in plan.parts for share in part for span in share):
+            check_unchanged(span.file)
+        return plan
+    _check_empty(folder)
+    config.directory.mkdir(parents=True, exist_ok=True)
+    corpus = find_corpus(config, config.directory)
+    train, valid = ([str(path.absolute()) for path in paths] for paths in (corpus.train, corpus.valid))
+    plan = make_plan(settings, train, valid, corpus.valid_extra)
+    with tempfile.TemporaryDirectory() as scratch:
+        plan.save(folder, Path(scratch))
+    return plan
+
+
+def _settings(config: PrepareConfig) -> Settings:
+    names = ["input", "valid", *(["stories_bytes", "seed"] if "stories" in config.input else [])]
+    return Settings(
+        vocab_size=config.vocab_size,
+        special_tokens=config.special_tokens,
+        tasks=config.cluster.tasks,
+        bad_documents=config.cluster.bad_documents,
+        max_document_bytes=config.cluster.max_document_bytes,
+        sources={name: getattr(config, name) for name in names},
+    )
+
+
+def _check_same(found: Settings, asked: Settings, folder: Folder) -> None:
+    if found.fingerprint == asked.fingerprint:
+        return
+    old, new = asdict(found), asdict(asked)
+    [name, *_] = [name for name in new if _comparable(old[name]) != _comparable(new[name])]
+    raise ValueError(
+        f"{folder.url} holds a run of other settings: its {name} is {old[name]!r}, asked for is"
+        f" {new[name]!r}; choose another --out, or remove it"
+    )
+
+
+def _comparable(value: object) -> object:
+    return {name: _comparable(each) for name, each in value.items()} if isinstance(value, dict) else list(value) if isinstance(value, tuple) else value
+
+
+def _check_empty(folder: Folder) -> None:
+    """Refuses a directory with token files: those of two runs would be taken for one."""
+    there = sorted(n for n in folder.names("") if n.endswith(".npy") or n == "tokenizer.json")
+    if there:
+        raise ValueError(
+            f"{folder.url} holds {there[0]}, which no run with --executor has made; choose another"
+            " --out, or remove it"
+        )
+
+
+def _describe(plan: Plan) -> str:
+    sizes = [sum(span.size for share in part for span in share) for part in plan.parts]
+    return (
+        f"text        {sizes[0] / 1e6:,.1f} MB to train on in {len(plan.train)} shares,"
+        f" {sizes[1] / 1e6:,.1f} MB to validate with in {len(plan.valid)}"
+    )
