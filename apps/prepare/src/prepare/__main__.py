@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _print_status(directory: Path, console: Console) -> None:
-    for line in import_cluster().read_status(str(directory.absolute())).lines():
+    for line in import_cluster("status").read_status(str(directory.absolute())).lines():
         console.print(line, soft_wrap=True, markup=False)
 
 

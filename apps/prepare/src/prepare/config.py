@@ -31,6 +31,7 @@ class ClusterConfig:
     status: Path | None = None
     """Tells how far the run in this directory is, and does nothing else."""
 
+
 @dataclass(frozen=True)
 class PrepareConfig:
     """Corpus to tokenizer and token files.

@@ -33,7 +33,7 @@ def prepare(config: PrepareConfig, report: Report = lambda line: None) -> Path:
     """
     directory = config.directory
     if config.cluster.executor:
-        import_cluster().run(config, report)
+        import_cluster("run").run(config, report)
         return directory
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
@@ -43,14 +43,14 @@ def prepare(config: PrepareConfig, report: Report = lambda line: None) -> Path:
     return directory
 
 
-def import_cluster() -> ModuleType:
-    """The package that does the work on many processes: `prepare.cluster`.
+def import_cluster(name: str) -> ModuleType:
+    """A module of `prepare.cluster`, which does the work on many processes.
 
     Raises:
         ValueError: what it needs is not installed.
     """
     try:
-        return importlib.import_module("prepare.cluster")
+        return importlib.import_module(f"prepare.cluster.{name}")
     except ModuleNotFoundError as error:
         raise ValueError(
             f"--executor and --status need {error.name}, which is not installed: it comes with the"

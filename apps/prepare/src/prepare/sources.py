@@ -4,9 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-
 from prepare.config import PrepareConfig
 from prepare.stories import Story, tell_stories
 
@@ -21,6 +18,8 @@ HUB_CORPORA = {
     ),
     "openwebtext": ("stanford-cs336/owt-sample", "owt_train.txt.gz", "owt_valid.txt.gz"),
 }
+
+KNOWN_CORPORA = {"stories", *HUB_CORPORA}
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def find_corpus(config: PrepareConfig, workspace: Path) -> Corpus:
         FileNotFoundError: A file that is not there.
         OSError: A corpus that could not be fetched.
     """
-    known = {"stories", *HUB_CORPORA} & set(config.input)
+    known = KNOWN_CORPORA & set(config.input)
     if not known:
         return _local_corpus(config)
     if len(config.input) > 1 or config.valid is not None:
@@ -100,6 +99,10 @@ def _stories_of_size(seed: str, at_least_bytes: int) -> Iterator[Story]:
 
 
 def _fetch(name: str) -> Corpus:
+    # Here, as it takes a quarter of a second, and each task of `prepare.cluster` is a process.
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
     repository, *names = HUB_CORPORA[name]
     try:
         train, valid = (

@@ -1,7 +1,7 @@
 """`prepare` on many processes or machines: the bytes of one process, whatever did the work.
 
-`run` cuts the text into shares, writes them down as a plan, and has an engine (local processes,
-Slurm or Ray, all through datatrove) do the tasks of each stage; `status` tells how far it is.
+`run.run` cuts the text into shares, writes them down as a plan, and has an engine of datatrove's do
+the tasks of each stage; `status.read_status` tells how far a run is.
 
     plan       which bytes of which files are whose share           cut.py, plan.py
     count      a share -> a file of pretoken counts                 documents.py, stages.py
@@ -14,8 +14,3 @@ Why the result does not depend on the shares: they are cut only behind a documen
 which no pretoken crosses, so counts of shares add up to those of the whole, and ids of shares, one
 after the other, are its ids.
 """
-
-from prepare.cluster.run import run
-from prepare.cluster.status import Status, read_status
-
-__all__ = ["Status", "read_status", "run"]

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from dataclasses import asdict
@@ -27,12 +28,19 @@ def run_child(url: str, stage: str, rank: int, limits: Limits) -> str | None:
     arguments: dict[str, Any] = {"url": url, "stage": stage, "rank": rank, **asdict(limits)}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()]
     command = [sys.executable, "-m", "prepare.cluster.child", *flags]
-    # Nothing is ever written to its stdin: the end of it is the end of this process.
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
-    ) as child:
-        assert child.stderr is not None
-        errors = child.stderr.read()
+    with tempfile.TemporaryDirectory(prefix="prepare-") as directory:
+        # What a killed task leaves there, its share and spilled counts, goes with the directory.
+        # Nothing is ever written to its stdin: the end of it is the end of this process.
+        with subprocess.Popen(
+            command,
+            env=os.environ | {"TMPDIR": directory},
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as child:
+            assert child.stderr is not None
+            errors = child.stderr.read()
     if child.returncode == 0:
         return None
     if child.returncode < 0:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 ROWS = {".jsonl", ".ndjson"}
-WHOLE = {".parquet"}
-COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
+# Not .zst: Python's reader of it ends at a file's first frame, and is silent where it is cut short.
+WHOLE = {".parquet", ".zst"}
 BLOCK_BYTES = 2**20
 
 
@@ -49,23 +50,24 @@ class Span:
 Share = tuple[Span, ...]
 
 
-def compression(path: str) -> str | None:
-    """What a file is compressed with, by the end of its name; None for nothing."""
-    return COMPRESSION.get(PurePosixPath(path).suffix.lower())
+def is_gzip(path: str) -> bool:
+    """Whether a file is compressed by gzip, by the end of its name."""
+    return PurePosixPath(path).suffix.lower() == ".gz"
 
 
 def content_name(path: str) -> str:
-    """The name of a file's content: without `.gz` or `.zst`."""
+    """The name of a file's content: without `.gz`."""
     name = PurePosixPath(path)
-    return name.stem if compression(path) else name.name
+    return name.stem if is_gzip(path) else name.name
 
 
 def document_end(path: str, special_tokens: Sequence[str]) -> bytes | None:
     """The bytes that end each document of a file; None where none can be told from the others.
 
-    In rows it is the end of a line. In text it is the first special token, unless an occurrence of
-    that could overlap with one of another special token, or of its own: then which of the two a
-    place is depends on what stands before it, and a search from the middle could err.
+    In rows it is the end of a line. Tables and `.zst` files are not taken apart here. In text it is
+    the first special token, unless an occurrence of that could overlap with one of another special
+    token, or of its own: then which of the two a place is depends on what stands before it, and a
+    search from the middle could err.
     """
     suffix = PurePosixPath(content_name(path)).suffix.lower()
     if suffix in WHOLE:
@@ -89,7 +91,7 @@ def cut(
     files: Sequence[TextFile],
     num_shares: int,
     special_tokens: Sequence[str],
-    open_file: Callable[[TextFile], BinaryIO],
+    open_file: Callable[[TextFile], AbstractContextManager[BinaryIO]],
     max_document_bytes: int,
 ) -> list[Share]:
     """Cuts files, one after the other, into at most so many shares of about the same size.
@@ -103,9 +105,11 @@ def cut(
 
     def place(target: int) -> int | None:
         """The first place for a cut from `target` on, counted over all files."""
-        index = next(i for i, (start, stop) in enumerate(pairwise(begins)) if start <= target < stop)
+        index = next(
+            i for i, (start, stop) in enumerate(pairwise(begins)) if start <= target < stop
+        )
         file, offset = files[index], target - begins[index]
-        end = None if compression(file.path) else document_end(file.path, special_tokens)
+        end = None if is_gzip(file.path) else document_end(file.path, special_tokens)
         if end is None or offset == 0:
             return begins[index] if offset * 2 < file.size else begins[index + 1]
         with open_file(file) as reader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 BLOCK_BYTES = 2**20
 
@@ -24,7 +24,17 @@ class BadDocument:
     """What is wrong with it."""
 
     def __str__(self) -> str:
-        return f"{self.file}: the document of {self.size:,} bytes at byte {self.byte:,} {self.reason}"
+        return (
+            f"{self.file}: the document of {self.size:,} bytes at byte {self.byte:,} {self.reason}"
+        )
+
+
+class Reader(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes, so many at most; none at the end."""
+        ...
 
 
 Problem = Callable[[bytes], str | None]
@@ -64,7 +74,7 @@ def _refuse(constant: str) -> None:
 
 
 def copy_documents(
-    source: BinaryIO,
+    source: Reader,
     target: BinaryIO,
     *,
     end: bytes,
@@ -105,31 +115,31 @@ def copy_documents(
                 at += len(document)
 
 
-def _runs(source: BinaryIO, end: bytes, limit: int) -> Iterator[tuple[int, bytes | None, int]]:
+def _runs(source: Reader, end: bytes, limit: int) -> Iterator[tuple[int, bytes | None, int]]:
     """Yields whole documents by the megabyte: (offset, bytes, size); one too long without bytes."""
-    offset, buffer = 0, bytearray()
+    offset, buffer, searched = 0, bytearray(), 0
     while True:
         block = source.read(BLOCK_BYTES)
-        searched = max(0, len(buffer) - len(end) + 1)
         buffer += block
         at = buffer.rfind(end, searched)
+        searched = max(0, len(buffer) - len(end) + 1)
         cut = at + len(end) if at >= 0 else 0
         if not block:
             cut = len(buffer)
         if cut:
             yield offset, bytes(buffer[:cut]), cut
-            offset += cut
+            offset, searched = offset + cut, 0
             del buffer[:cut]
         elif len(buffer) > limit:
             more, rest = _skip(source, end, bytes(buffer[max(0, len(buffer) - len(end) + 1) :]))
             yield offset, None, len(buffer) + more
-            offset += len(buffer) + more
+            offset, searched = offset + len(buffer) + more, 0
             buffer = bytearray(rest)
         if not block:
             return
 
 
-def _skip(source: BinaryIO, end: bytes, tail: bytes) -> tuple[int, bytes]:
+def _skip(source: Reader, end: bytes, tail: bytes) -> tuple[int, bytes]:
     """Reads on until a document ends: how many bytes it had yet, and what was read beyond it."""
     size = 0
     while block := source.read(BLOCK_BYTES):

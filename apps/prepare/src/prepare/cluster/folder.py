@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -84,6 +85,15 @@ class Folder:
         """Removes the file `name`, if it is there."""
         if self.exists(name):
             self._system.rm_file(self.path(name))
+
+    def remove_temporary(self, directory: str) -> None:
+        """Removes what killed processes had begun to write in `directory`."""
+        for name in self.names(directory):
+            if _TEMPORARY.fullmatch(name):
+                self.remove(f"{directory}/{name}")
+
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 def _replace(target: Path, source: Path) -> None:

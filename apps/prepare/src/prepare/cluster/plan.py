@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 import fsspec
 
-from prepare.cluster.cut import Share, Span, TextFile, compression, cut
+from prepare.cluster.cut import Share, Span, TextFile, cut, is_gzip
 from prepare.cluster.folder import Folder
 
 PLAN = "cluster/plan.json"
@@ -35,9 +38,14 @@ class Settings:
     """Where the text is from, as it was asked for."""
 
     @property
+    def content(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over all of it."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,9 @@ class Plan:
     @property
     def stages(self) -> list[Stage]:
         """All stages, in order."""
-        train, valid = (sum(span.size for share in shares for span in share) for shares in self.parts)
+        train, valid = (
+            sum(span.size for share in shares for span in share) for shares in self.parts
+        )
         counted = len(self.train)
         stages = [Stage("count", counted, train)]
         while counted > FAN_IN:
@@ -98,7 +108,9 @@ class Plan:
         try:
             content = folder.read_json(PLAN)
         except FileNotFoundError:
-            raise FileNotFoundError(f"{folder.url} holds no run: there is no {PLAN} in it") from None
+            raise FileNotFoundError(
+                f"{folder.url} holds no run: there is no {PLAN} in it"
+            ) from None
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise ValueError(
                 f"{folder.url}/{PLAN} is of version {content['version']}, needed is {VERSION}:"
@@ -158,15 +170,21 @@ def describe(path: str) -> TextFile:
     return TextFile(path, int(info["size"] or 0), str(version))
 
 
-def open_file(file: TextFile) -> BinaryIO:
+@contextmanager
+def open_file(file: TextFile) -> Generator[BinaryIO, None, None]:
     """Opens a file to be read, unpacked.
 
     Raises:
-        ValueError: it is not what it was when the run was planned.
+        ValueError: it is not what it was when the run was planned, or no whole gzip file.
         FileNotFoundError: it is not there.
     """
     check_unchanged(file)
-    return cast(BinaryIO, fsspec.open(file.path, "rb", compression=compression(file.path)).open())
+    opened = fsspec.open(file.path, "rb", compression="gzip" if is_gzip(file.path) else None)
+    try:
+        with cast(AbstractContextManager[BinaryIO], opened) as reader:
+            yield reader
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{file.path}: not a whole gzip file: {error}") from error
 
 
 def check_unchanged(file: TextFile) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
+
+from bpe_rs import PretokenCounts
+from tok import Tokenizer
 
 from prepare.cluster.engines import TaskFailed, run_local
 from prepare.cluster.folder import Folder
 from prepare.cluster.plan import PLAN, Plan, Settings, check_unchanged, make_plan
 from prepare.cluster.status import read_status
-from prepare.config import PrepareConfig
-from prepare.sources import find_corpus
+from prepare.config import ClusterConfig, PrepareConfig
+from prepare.sources import KNOWN_CORPORA, find_corpus
 
 Report = Callable[[str], None]
 
@@ -28,7 +30,7 @@ def run(config: PrepareConfig, report: Report) -> None:
         OSError: a file is missing or can't be read or written.
     """
     url = str(config.directory.absolute())
-    plan = _find_or_make_plan(config, Folder(url))
+    plan = find_or_make_plan(config, Folder(url))
     report(_describe(plan))
     try:
         run_local(url, plan, config.cluster)
@@ -41,7 +43,13 @@ def run(config: PrepareConfig, report: Report) -> None:
         report(line)
 
 
-def _find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
+def find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
+    """The plan of the run in `folder`; where there is none yet, it is made and written.
+
+    Raises:
+        ValueError: what is there does not fit `config`, or `config` can't come to a good end.
+        OSError: a file is missing or can't be read or written.
+    """
     settings = _settings(config)
     if folder.exists(PLAN):
         plan = Plan.load(folder)
@@ -52,7 +60,9 @@ def _find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
     _check_empty(folder)
     config.directory.mkdir(parents=True, exist_ok=True)
     corpus = find_corpus(config, config.directory)
-    train, valid = ([str(path.absolute()) for path in paths] for paths in (corpus.train, corpus.valid))
+    train, valid = (
+        [str(path.absolute()) for path in paths] for paths in (corpus.train, corpus.valid)
+    )
     plan = make_plan(settings, train, valid, corpus.valid_extra)
     with tempfile.TemporaryDirectory() as scratch:
         plan.save(folder, Path(scratch))
@@ -60,30 +70,43 @@ def _find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
 
 
 def _settings(config: PrepareConfig) -> Settings:
-    names = ["input", "valid", *(["stories_bytes", "seed"] if "stories" in config.input else [])]
-    return Settings(
+    paths = [_absolute(name) for name in (*config.input, config.valid) if name]
+    stories = {"stories_bytes": config.stories_bytes, "seed": config.seed}
+    settings = Settings(
         vocab_size=config.vocab_size,
         special_tokens=config.special_tokens,
         tasks=config.cluster.tasks,
         bad_documents=config.cluster.bad_documents,
         max_document_bytes=config.cluster.max_document_bytes,
-        sources={name: getattr(config, name) for name in names},
+        sources={"text": paths} | (stories if "stories" in config.input else {}),
     )
+    _check(settings, config.cluster)
+    return settings
+
+
+def _absolute(name: str) -> str:
+    return name if name in KNOWN_CORPORA else str(Path(name).absolute())
+
+
+def _check(settings: Settings, cluster: ClusterConfig) -> None:
+    """Refuses what would fail after hours of counting."""
+    for name in ("tasks", "workers", "threads", "max_document_bytes"):
+        if (value := getattr(cluster, name)) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    counts = PretokenCounts(settings.special_tokens)
+    counts.update("a")
+    Tokenizer.train(counts, settings.vocab_size, settings.special_tokens)
 
 
 def _check_same(found: Settings, asked: Settings, folder: Folder) -> None:
     if found.fingerprint == asked.fingerprint:
         return
-    old, new = asdict(found), asdict(asked)
-    [name, *_] = [name for name in new if _comparable(old[name]) != _comparable(new[name])]
+    old, new = found.content, asked.content
+    name = next(name for name in new if old.get(name) != new[name])
     raise ValueError(
-        f"{folder.url} holds a run of other settings: its {name} is {old[name]!r}, asked for is"
+        f"{folder.url} holds a run of other settings: its {name} is {old.get(name)!r}, asked for is"
         f" {new[name]!r}; choose another --out, or remove it"
     )
-
-
-def _comparable(value: object) -> object:
-    return {name: _comparable(each) for name, each in value.items()} if isinstance(value, dict) else list(value) if isinstance(value, tuple) else value
 
 
 def _check_empty(folder: Folder) -> None:

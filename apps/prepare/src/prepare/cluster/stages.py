@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +22,7 @@ from bpe_rs import PretokenCounts
 from tok import TokenFileInfo, Tokenizer
 from tok.token_file import TokenWriter, sidecar_path
 
-from prepare.cluster.cut import ROWS, Share, Span, compression, content_name, document_end
+from prepare.cluster.cut import ROWS, Share, Span, content_name, document_end, is_gzip
 from prepare.cluster.documents import BadDocument, copy_documents, row_problem, text_problem
 from prepare.cluster.folder import Folder
 from prepare.cluster.plan import FAN_IN, Plan, check_unchanged, open_file
@@ -96,12 +95,13 @@ def run_task(url: str, stage: str, rank: int, limits: Limits) -> None:
 def _count(task: Task) -> Record:
     settings, share = task.plan.settings, task.plan.train[task.rank]
     text = _Text.of(task, share)
-    counts = PretokenCounts.count(
-        text.paths,
-        settings.special_tokens,
-        max_memory_bytes=task.limits.max_memory_bytes,
-        num_threads=task.limits.threads,
-    )
+    with text.named():
+        counts = PretokenCounts.count(
+            text.paths,
+            settings.special_tokens,
+            max_memory_bytes=task.limits.max_memory_bytes,
+            num_threads=task.limits.threads,
+        )
     _publish_counts(task, counts)
     return text.record()
 
@@ -145,8 +145,10 @@ def _encode(task: Task) -> Record:
     if text.is_empty:
         info = _write_nothing(tokenizer, output)
     else:
-        threads = task.limits.threads
-        info = tokenizer.encode_file(text.paths, output, extra=extra, num_threads=threads)
+        with text.named():
+            info = tokenizer.encode_file(
+                text.paths, output, extra=extra, num_threads=task.limits.threads
+            )
     for path in (output, sidecar_path(output)):
         task.folder.publish(path, path.name)
     shard = {"name": name, "sha256": _sha256(output), **_summary(info)}
@@ -155,6 +157,8 @@ def _encode(task: Task) -> Record:
 
 def _finish(task: Task) -> Record:
     """Writes the manifest: all token files in order, and what was left out of them."""
+    for directory in ("", *(f"cluster/{stage.name}" for stage in task.plan.stages)):
+        task.folder.remove_temporary(directory)
     records = _records(task, "encode", range(task.plan.stage_before(task.stage).tasks))
     tokenizer_hash = _tokenizer(task).fingerprint
     for rank, record in enumerate(records):
@@ -191,10 +195,10 @@ _WORK = {
 class _Text:
     """A share's good documents, as local files."""
 
+    share: Share
     paths: list[Path]
+    """As many as the share has spans."""
     bad: list[BadDocument]
-    size: int
-    """Of the share, in bytes, as the plan counts them."""
 
     @classmethod
     def of(cls, task: Task, share: Share) -> _Text:
@@ -213,14 +217,26 @@ class _Text:
                     raise ValueError(f"{document}; --bad-documents skip would leave it out")
                 bad.append(document)
             paths += directory.iterdir()
-        return cls(paths, bad, sum(span.size for span in share))
+        return cls(share, paths, bad)
 
     @property
     def is_empty(self) -> bool:
         return not any(path.stat().st_size for path in self.paths)
 
+    @contextmanager
+    def named(self) -> Generator[None, None, None]:
+        """Has errors about the copies name the files that they are of."""
+        try:
+            yield
+        except ValueError as error:
+            message = str(error)
+            for path, span in zip(self.paths, self.share, strict=True):
+                message = message.replace(str(path), span.file.path)
+            raise ValueError(message) from error
+
     def record(self) -> Record:
-        return {"bytes": self.size, "bad_documents": [asdict(document) for document in self.bad]}
+        size = sum(span.size for span in self.share)
+        return {"bytes": size, "bad_documents": [asdict(document) for document in self.bad]}
 
 
 def _copy(task: Task, span: Span, target: Path) -> Iterator[BadDocument]:
@@ -234,7 +250,7 @@ def _copy(task: Task, span: Span, target: Path) -> Iterator[BadDocument]:
         return
     is_rows = target.suffix.lower() in ROWS
     with open_file(file) as whole, target.open("wb") as writer:
-        source = whole if compression(file.path) else _Window(whole, span.start, span.stop)
+        source = whole if is_gzip(file.path) else _Window(whole, span.start, span.stop)
         yield from copy_documents(
             source,
             writer,
@@ -253,7 +269,7 @@ class _Window:
         self._file, self._left = file, stop - start
         file.seek(start)
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int, /) -> bytes:
         data = self._file.read(min(size, self._left))
         self._left -= len(data)
         return data

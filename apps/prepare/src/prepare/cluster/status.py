@@ -103,9 +103,13 @@ class Status:
 
     def _bad_lines(self) -> list[str]:
         bad = self.bad_documents
-        lines = [f"left out    {b['file']}, byte {b['byte']:,}: {b['reason']}" for b in bad[:BAD_TOLD]]
+        lines = [
+            f"left out    {b['file']}, byte {b['byte']:,}: {b['reason']}" for b in bad[:BAD_TOLD]
+        ]
         more = len(bad) - BAD_TOLD
-        return [*lines, f"left out    {more:,} more; all are in the manifest"] if more > 0 else lines
+        return (
+            [*lines, f"left out    {more:,} more; all are in the manifest"] if more > 0 else lines
+        )
 
 
 def read_status(url: str) -> Status:

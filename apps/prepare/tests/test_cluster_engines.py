@@ -1,0 +1,121 @@
+"""`prepare --executor`, as it is typed, on real engines: parity with one process, through kills."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prepare import PrepareConfig, prepare
+from prepare.cluster.status import read_status
+
+TASKS = 3
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """20 MB to train on: a task takes long enough to be killed in the middle."""
+    draw, folder = random.Random(0), tmp_path_factory.mktemp("text")
+    words = ["owl", " night", "\n", " Öl", " 夜", " 2026", "'s", " the", " they're"]
+    document = "".join(draw.choices(words, k=150)) + "<|endoftext|>\n"
+    paths = {"train": folder / "train.txt", "valid": folder / "valid.txt"}
+    paths["train"].write_text(document * (20_000_000 // len(document.encode())), "utf-8")
+    paths["valid"].write_text(document * 300, "utf-8")
+    return paths
+
+
+@pytest.fixture(scope="module")
+def one_process(text, tmp_path_factory) -> Path:
+    """What `prepare` makes of it alone."""
+    out = tmp_path_factory.mktemp("one")
+    return prepare(
+        PrepareConfig(
+            input=(str(text["train"]),), valid=str(text["valid"]), vocab_size=300, out=out
+        )
+    )
+
+
+def command(text: dict[str, Path], out: Path, *flags: str) -> list[str]:
+    files = ["--input", str(text["train"]), "--valid", str(text["valid"]), "--out", str(out)]
+    divided = ["--vocab-size", "300", "--tasks", str(TASKS)]
+    return [sys.executable, "-m", "prepare", *files, *divided, *flags]
+
+
+def typed(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=300, **options)
+
+
+def assert_same_result(ours: Path, theirs: Path) -> None:
+    name = "tokenizer.json"
+    assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+    for part in ("train", "valid"):
+        shards = [np.load(path) for path in sorted(ours.glob(f"{part}-*.npy"))]
+        np.testing.assert_array_equal(np.concatenate(shards), np.load(theirs / f"{part}.npy"))
+    assert not list(ours.rglob("*.tmp"))
+
+
+def wait_for_task(out: Path, stage: str, started: subprocess.Popen[str]) -> int:
+    """The process of the first task of a stage that is seen at work."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert started.poll() is None, "the run ended before it was killed"
+        if (out / "cluster/plan.json").exists():
+            status = {status.stage.name: status for status in read_status(str(out)).stages}
+            for note in status[stage].begun.values():
+                return note["process"]
+        time.sleep(0.005)
+    raise AssertionError(f"no task of {stage} began in 120 s")
+
+
+LOCAL = ("--executor", "local", "--workers", "2")
+
+
+def test_local_processes_make_what_one_process_does(text, one_process, tmp_path):
+    done = typed(*command(text, tmp_path, *LOCAL))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert_same_result(tmp_path, one_process)
+    status = typed(sys.executable, "-m", "prepare", "--status", str(tmp_path))
+    assert "encode      4 of 4 tasks done" in status.stdout
+
+
+def test_kills_of_a_task_and_of_the_whole_run_change_no_byte(text, one_process, tmp_path):
+    with started(text, tmp_path) as run:
+        os.kill(wait_for_task(tmp_path, "count", run), signal.SIGKILL)
+        _, errors = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert "was killed by SIGKILL" in errors
+    told = typed(sys.executable, "-m", "prepare", "--status", str(tmp_path)).stdout
+    assert "failed      count" in told
+    with started(text, tmp_path) as run:
+        wait_for_task(tmp_path, "encode", run)
+        os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
+    again = typed(*command(text, tmp_path, *LOCAL))
+    assert again.returncode == 0, again.stderr
+    assert_same_result(tmp_path, one_process)
+
+
+def started(text: dict[str, Path], out: Path) -> subprocess.Popen[str]:
+    """A run with a process group of its own."""
+    return subprocess.Popen(
+        command(text, out, *LOCAL),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_bad_document_ends_the_command_with_its_name(text, tmp_path):
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"fine<|endoftext|>\n" * 100 + b"\xff<|endoftext|>\n")
+    done = typed(*command(text | {"train": bad}, tmp_path / "out", *LOCAL))
+    assert done.returncode == 1
+    assert f"{bad}: the document of" in done.stderr
+    assert "--bad-documents skip" in done.stderr
+    assert "Traceback" not in done.stderr
