@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from prepare import PrepareConfig, prepare
-from prepare.cluster.status import read_status
+from prepare.cluster.status import Status, read_status
 
 TASKS = 3
 
@@ -119,3 +120,37 @@ def test_a_bad_document_ends_the_command_with_its_name(text, tmp_path):
     assert f"{bad}: the document of" in done.stderr
     assert "--bad-documents skip" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+SLURM = ("--executor", "slurm", "--workers", "2", "--partition", "main", "--memory-gb", "1")
+
+
+def wait_for_status(
+    out: Path, is_reached: Callable[[Status], bool], environment: dict[str, str]
+) -> Status:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        if is_reached(status := read_status(str(out))):
+            return status
+        time.sleep(0.05)
+    queue = typed("squeue", env=environment).stdout
+    raise AssertionError("\n".join([*status.lines(), queue]))
+
+
+def wait_until_no_job(environment: dict[str, str]) -> None:
+    deadline = time.monotonic() + 120
+    while typed("squeue", "--noheader", env=environment).stdout:
+        assert time.monotonic() < deadline, "jobs are still there"
+        time.sleep(0.2)
+
+
+def test_slurm_makes_what_one_process_does(text, one_process, tmp_path, slurm):
+    submitted = typed(*command(text, tmp_path, *SLURM), env=slurm)
+    assert submitted.returncode == 0, submitted.stderr
+    assert "submitted   count" in submitted.stdout
+    twice = typed(*command(text, tmp_path, *SLURM), env=slurm)
+    assert twice.returncode == 1
+    assert "of this run wait or run still" in twice.stderr
+    wait_for_status(tmp_path, lambda status: status.is_done, slurm)
+    assert_same_result(tmp_path, one_process)
+    wait_until_no_job(slurm)

@@ -26,6 +26,8 @@ def main() -> None:
         message = Text("error: ", style="bold red").append(str(error), style="not bold default")
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(1)
+    if config.cluster.executor == "slurm":
+        return  # submitted, not written
     console.print(f"written     {directory} in {time.perf_counter() - start:.1f} s")
     console.print(f"next        uv run train --data {directory}")
 

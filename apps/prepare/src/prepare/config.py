@@ -11,9 +11,10 @@ from tyro.conf import arg
 class ClusterConfig:
     """Many processes or machines instead of this process; needs the extra prepare-app[cluster]."""
 
-    executor: Literal["local"] | None = None
-    """What does the work: None, this process alone; local, processes of this machine. The result
-    is the same, in token files train-00000.npy, train-00001.npy, ..., one a share."""
+    executor: Literal["local", "slurm"] | None = None
+    """What does the work: None, this process alone; local, processes of this machine; slurm, jobs
+    that are submitted, in which DIR and the text must be seen under the same paths. The result is
+    the same, in token files train-00000.npy, train-00001.npy, ..., one a share."""
     tasks: int = 1
     """Shares that the training text is cut into, at most: each is counted and encoded at once."""
     workers: int = 1
@@ -28,6 +29,12 @@ class ClusterConfig:
     long: fail the task, or skip the document, which the manifest then names."""
     max_document_bytes: int = 100_000_000
     """A longer document is bad, in bytes; a task holds one in memory."""
+    partition: str | None = None
+    """Slurm: where jobs go."""
+    time_limit: str = "24:00:00"
+    """Slurm: the most time a task may take."""
+    memory_gb: int = 4
+    """Slurm: memory of a task, in GiB."""
     status: Path | None = None
     """Tells how far the run in this directory is, and does nothing else."""
 

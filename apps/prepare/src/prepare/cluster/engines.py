@@ -6,12 +6,17 @@ datatrove's own marks: a record is there only when its file is.
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import multiprocess
-from datatrove.executor import LocalPipelineExecutor
+from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
 from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
@@ -97,6 +102,75 @@ def run_local(url: str, plan: Plan, config: ClusterConfig) -> None:
         )
         if executor.get_incomplete_ranks():  # else nothing needs to be started for it
             executor.run()
+
+
+class _Slurm(_ByRecords, SlurmPipelineExecutor):
+    pass
+
+
+def submit_slurm(url: str, plan: Plan, config: ClusterConfig) -> dict[str, str]:
+    """Submits an array job for each stage that is not done, each to begin after the one before.
+
+    Returns:
+        The jobs, by stage.
+    """
+    executors: list[_Slurm] = []
+    for stage in plan.stages:
+        executors.append(
+            _Slurm(
+                pipeline=[_step(url, stage, config)],
+                tasks=stage.tasks,
+                workers=config.workers,
+                time=config.time_limit,
+                partition=config.partition or "",
+                cpus_per_task=config.threads,
+                mem_per_cpu_gb=-(-config.memory_gb // config.threads),
+                job_name=f"prepare-{stage.name}",
+                qos="",
+                # A job has the shell of its node, where this Python need not be on the path.
+                env_command=f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH",
+                # Else jobs behind a failed one wait for ever.
+                sbatch_args={"kill-on-invalid-dep": "yes"},
+                depends=executors[-1] if executors else None,
+                logging_dir=_logging_dir(url, stage),
+            )
+        )
+    executors[-1].run()
+    jobs = {stage.name: str(ex.job_id) for stage, ex in zip(plan.stages, executors, strict=True)}
+    return {stage: job for stage, job in jobs.items() if job != "-1"}  # -1: all its tasks are done
+
+
+def check_slurm(config: ClusterConfig) -> None:
+    """Refuses a submission that could not work.
+
+    Raises:
+        ValueError: Slurm is not there, or has no such partition.
+    """
+    if shutil.which("sbatch") is None:
+        raise ValueError(
+            "--executor slurm needs Slurm's sbatch, which is not on this machine's PATH: type the"
+            " command on a login node, or use --executor local"
+        )
+    there = _output("sinfo", "--noheader", "--format=%R").split()
+    if config.partition not in there:
+        asked = f"none is called {config.partition!r}" if config.partition else "none was named"
+        raise ValueError(
+            f"--executor slurm needs --partition, one of {', '.join(sorted(set(there)))}; {asked}"
+        )
+
+
+def jobs_at_work(jobs: Mapping[str, str]) -> list[str]:
+    """Those of some Slurm jobs that wait or run."""
+    queued = _output("squeue", "--noheader", "--format=%A", "--me").split()
+    array_jobs = _output("squeue", "--noheader", "--format=%F", "--me").split()
+    return [job for job in jobs.values() if job in {*queued, *array_jobs}]
+
+
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"{command[0]} failed: {done.stderr.strip()}")
+    return done.stdout
 
 
 def _step(url: str, stage: Stage, config: ClusterConfig) -> TaskStep:

@@ -9,12 +9,20 @@ from pathlib import Path
 from bpe_rs import PretokenCounts
 from tok import Tokenizer
 
-from prepare.cluster.engines import TaskFailed, run_local
+from prepare.cluster.engines import (
+    TaskFailed,
+    check_slurm,
+    jobs_at_work,
+    run_local,
+    submit_slurm,
+)
 from prepare.cluster.folder import Folder
 from prepare.cluster.plan import PLAN, Plan, Settings, check_unchanged, make_plan
 from prepare.cluster.status import read_status
 from prepare.config import ClusterConfig, PrepareConfig
 from prepare.sources import KNOWN_CORPORA, find_corpus
+
+JOBS = "cluster/jobs.json"
 
 Report = Callable[[str], None]
 
@@ -30,8 +38,19 @@ def run(config: PrepareConfig, report: Report) -> None:
         OSError: a file is missing or can't be read or written.
     """
     url = str(config.directory.absolute())
-    plan = find_or_make_plan(config, Folder(url))
+    folder = Folder(url)
+    if config.cluster.executor == "slurm":
+        _check_slurm(config, folder)
+    plan = find_or_make_plan(config, folder)
     report(_describe(plan))
+    if config.cluster.executor == "slurm":
+        jobs = submit_slurm(url, plan, config.cluster)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder.write_json(JOBS, jobs, Path(scratch))
+        named = ", ".join(f"{stage} {job}" for stage, job in jobs.items())
+        report(f"submitted   {named or 'nothing, as all is done'}")
+        report(f"next        prepare --status {config.directory}")
+        return
     try:
         run_local(url, plan, config.cluster)
     except TaskFailed as error:
@@ -41,6 +60,15 @@ def run(config: PrepareConfig, report: Report) -> None:
         ) from None
     for line in read_status(url).lines():
         report(line)
+
+
+def _check_slurm(config: PrepareConfig, folder: Folder) -> None:
+    check_slurm(config.cluster)
+    if folder.exists(JOBS) and (jobs := jobs_at_work(folder.read_json(JOBS))):
+        raise ValueError(
+            f"jobs {', '.join(jobs)} of this run wait or run still: see prepare --status"
+            f" {config.directory}, or end them with scancel and submit it again"
+        )
 
 
 def find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
