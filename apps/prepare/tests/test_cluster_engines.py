@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,11 +66,16 @@ def wait_for_task(out: Path, stage: str, started: subprocess.Popen[str]) -> int:
     while time.monotonic() < deadline:
         assert started.poll() is None, "the run ended before it was killed"
         if (out / "cluster/plan.json").exists():
-            status = {status.stage.name: status for status in read_status(str(out)).stages}
-            for note in status[stage].begun.values():
+            for note in begun_in(read_status(str(out)), stage).values():
                 return note["process"]
         time.sleep(0.005)
     raise AssertionError(f"no task of {stage} began in 120 s")
+
+
+def begun_in(status: Status, name: str) -> Mapping[int, Mapping[str, Any]]:
+    """The tasks of a stage that are at work."""
+    [begun] = [each.begun for each in status.stages if each.stage.name == name]
+    return begun
 
 
 LOCAL = ("--executor", "local", "--workers", "2")
@@ -144,13 +150,44 @@ def wait_until_no_job(environment: dict[str, str]) -> None:
         time.sleep(0.2)
 
 
-def test_slurm_makes_what_one_process_does(text, one_process, tmp_path, slurm):
+def test_slurm_makes_what_one_process_does_through_a_kill(text, one_process, tmp_path, slurm):
     submitted = typed(*command(text, tmp_path, *SLURM), env=slurm)
     assert submitted.returncode == 0, submitted.stderr
     assert "submitted   count" in submitted.stdout
     twice = typed(*command(text, tmp_path, *SLURM), env=slurm)
     assert twice.returncode == 1
     assert "of this run wait or run still" in twice.stderr
+    status = wait_for_status(tmp_path, lambda status: bool(begun_in(status, "encode")), slurm)
+    [task, *_] = begun_in(status, "encode").values()
+    os.kill(task["process"], signal.SIGKILL)  # the nodes are this machine
+    wait_until_no_job(slurm)
+    told = typed(sys.executable, "-m", "prepare", "--status", str(tmp_path)).stdout
+    assert "was killed by SIGKILL" in told
+    again = typed(*command(text, tmp_path, *SLURM), env=slurm)
+    assert again.returncode == 0, again.stderr
+    assert "submitted   encode" in again.stdout
     wait_for_status(tmp_path, lambda status: status.is_done, slurm)
     assert_same_result(tmp_path, one_process)
     wait_until_no_job(slurm)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--partition", "lost"], "one of main; none is called 'lost'"),
+        ([], "one of main; none was named"),
+    ],
+)
+def test_a_submission_that_could_not_work_is_refused(text, tmp_path, slurm, flags, message):
+    done = typed(*command(text, tmp_path / "out", "--executor", "slurm", *flags), env=slurm)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_slurm_that_is_not_there_is_told(text, tmp_path):
+    environment = os.environ | {"PATH": str(tmp_path)}
+    flags = ("--executor", "slurm", "--partition", "main")
+    done = typed(*command(text, tmp_path / "out", *flags), env=environment)
+    assert done.returncode == 1
+    assert "needs Slurm's sbatch" in done.stderr
