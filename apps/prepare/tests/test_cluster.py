@@ -9,6 +9,8 @@ import itertools
 import json
 import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -526,3 +528,24 @@ def test_status_tells_the_time_left_from_the_rate_so_far(corpus, tmp_path):
     rate = sum(sizes[:2]) / 10
     assert status.seconds_left == pytest.approx((sizes[2] + sum(sizes) + valid) / rate)
     assert "count       2 of 3 tasks done" in status.lines()
+
+
+@pytest.mark.parametrize(
+    ("module", "executor", "extra"),
+    [("datatrove", "local", "cluster"), ("fsspec", "local", "cluster"), ("ray", "ray", "ray")],
+)
+def test_an_engine_that_is_not_installed_is_told_with_its_extra(
+    corpus, tmp_path, module, executor, extra
+):
+    script = tmp_path / "without.py"
+    script.write_text(
+        f"import sys; sys.modules[{module!r}] = None; from prepare.__main__ import main; main()"
+    )
+    flags = ["--input", corpus["a"], "--valid", corpus["valid"], "--out", tmp_path / "out"]
+    done = subprocess.run(
+        [sys.executable, script, *flags, "--executor", executor], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert f"need {module}" in done.stderr
+    assert f"pip install 'prepare-app[{extra}]'" in done.stderr
+    assert not (tmp_path / "out").exists()

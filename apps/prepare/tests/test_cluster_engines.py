@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,12 @@ def test_kills_of_a_task_and_of_the_whole_run_change_no_byte(text, one_process, 
     assert_same_result(tmp_path, one_process)
 
 
-def started(text: dict[str, Path], out: Path) -> subprocess.Popen[str]:
+def started(
+    text: dict[str, Path], out: Path, flags: Sequence[str] = LOCAL
+) -> subprocess.Popen[str]:
     """A run with a process group of its own."""
     return subprocess.Popen(
-        command(text, out, *LOCAL),
+        command(text, out, *flags),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -183,6 +185,20 @@ def test_a_submission_that_could_not_work_is_refused(text, tmp_path, slurm, flag
     assert done.returncode == 1
     assert message in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+RAY = ("--executor", "ray", "--workers", "2", "--memory-gb", "1")
+
+
+def test_ray_makes_what_one_process_does_through_a_kill(text, one_process, tmp_path):
+    with started(text, tmp_path, RAY) as run:
+        os.kill(wait_for_task(tmp_path, "encode", run), signal.SIGKILL)
+        _, errors = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert "was killed by SIGKILL" in errors
+    again = typed(*command(text, tmp_path, *RAY))
+    assert again.returncode == 0, again.stderr
+    assert_same_result(tmp_path, one_process)
 
 
 def test_slurm_that_is_not_there_is_told(text, tmp_path):

@@ -11,10 +11,11 @@ from tyro.conf import arg
 class ClusterConfig:
     """Many processes or machines instead of this process; needs the extra prepare-app[cluster]."""
 
-    executor: Literal["local", "slurm"] | None = None
+    executor: Literal["local", "slurm", "ray"] | None = None
     """What does the work: None, this process alone; local, processes of this machine; slurm, jobs
-    that are submitted, in which DIR and the text must be seen under the same paths. The result is
-    the same, in token files train-00000.npy, train-00001.npy, ..., one a share."""
+    that are submitted; ray, a Ray cluster. Other machines must see DIR and the text under the same
+    paths. The result is the same, in token files train-00000.npy, train-00001.npy, ..., one a
+    share."""
     tasks: int = 1
     """Shares that the training text is cut into, at most: each is counted and encoded at once."""
     workers: int = 1
@@ -34,7 +35,7 @@ class ClusterConfig:
     time_limit: str = "24:00:00"
     """Slurm: the most time a task may take."""
     memory_gb: int = 4
-    """Slurm: memory of a task, in GiB."""
+    """Slurm and Ray: memory of a task, in GiB."""
     status: Path | None = None
     """Tells how far the run in this directory is, and does nothing else."""
 

@@ -3,7 +3,8 @@
 import importlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -33,7 +34,9 @@ def prepare(config: PrepareConfig, report: Report = lambda line: None) -> Path:
     """
     directory = config.directory
     if config.cluster.executor:
-        import_cluster("run").run(config, report)
+        cluster = import_cluster("run")
+        with _naming_the_extra(config.cluster.executor):  # "ray" has one of its own
+            cluster.run(config, report)
         return directory
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
@@ -49,12 +52,18 @@ def import_cluster(name: str) -> ModuleType:
     Raises:
         ValueError: what it needs is not installed.
     """
-    try:
+    with _naming_the_extra("cluster"):
         return importlib.import_module(f"prepare.cluster.{name}")
+
+
+@contextmanager
+def _naming_the_extra(name: str) -> Generator[None, None, None]:
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise ValueError(
             f"--executor and --status need {error.name}, which is not installed: it comes with the"
-            " extra cluster, pip install 'prepare-app[cluster]'"
+            f" extra {name}, pip install 'prepare-app[{name}]'"
         ) from None
 
 

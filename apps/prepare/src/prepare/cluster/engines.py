@@ -6,17 +6,24 @@ datatrove's own marks: a record is there only when its file is.
 
 from __future__ import annotations
 
+import importlib
+import os
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import multiprocess
-from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
+from datatrove.executor import (
+    LocalPipelineExecutor,
+    RayPipelineExecutor,
+    SlurmPipelineExecutor,
+)
 from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
@@ -74,6 +81,15 @@ class _ByRecords(PipelineExecutor):
     def mark_rank_as_completed(self, rank: int) -> None:
         """Its record is the mark."""
 
+    def describe_failure(self, ranks: Sequence[int]) -> str:
+        """What is known of tasks that are not done: the reason of the first that failed."""
+        folder, stage = Folder(self._step.url), self._step.stage
+        text = f"{len(ranks)} of {self.world_size} tasks of the stage {stage} are not done"
+        for rank in ranks:
+            if folder.exists(note := note_name("failed", stage, rank)):
+                return f"{text}; task {rank}: {folder.read_json(note)['reason']}"
+        return f"{text}, and none left word why; their logs are in {self.logging_dir.path}"
+
     @property
     def _step(self) -> TaskStep:
         [step] = self.pipeline
@@ -82,6 +98,10 @@ class _ByRecords(PipelineExecutor):
 
 
 class _Local(_ByRecords, LocalPipelineExecutor):
+    pass
+
+
+class _Ray(_ByRecords, RayPipelineExecutor):
     pass
 
 
@@ -94,14 +114,52 @@ def run_local(url: str, plan: Plan, config: ClusterConfig) -> None:
     # Else every worker of every stage imports all of this anew: 3 seconds a stage on two cores.
     cast(Any, multiprocess).set_forkserver_preload([__name__])
     for stage in plan.stages:
-        executor = _Local(
-            pipeline=[_step(url, stage, config)],
-            tasks=stage.tasks,
-            workers=min(config.workers, stage.tasks),
-            logging_dir=_logging_dir(url, stage),
+        _run(
+            _Local(
+                pipeline=[_step(url, stage, config)],
+                tasks=stage.tasks,
+                workers=min(config.workers, stage.tasks),
+                logging_dir=_logging_dir(url, stage),
+            )
         )
-        if executor.get_incomplete_ranks():  # else nothing needs to be started for it
-            executor.run()
+
+
+def run_ray(url: str, plan: Plan, config: ClusterConfig) -> None:
+    """Does all stages on a Ray cluster, one after the other.
+
+    The cluster is the one at RAY_ADDRESS, or one that runs on this machine; where there is none, it
+    is started for the run.
+
+    Raises:
+        TaskFailed: a task did; the others of its stage were done.
+        ModuleNotFoundError: Ray is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
+    ray = cast(Any, importlib.import_module("ray"))
+    ray.init(logging_level="ERROR", log_to_driver=False)
+    try:
+        for stage in plan.stages:
+            _run(
+                _Ray(
+                    pipeline=[_step(url, stage, config)],
+                    tasks=stage.tasks,
+                    workers=config.workers,
+                    cpus_per_task=config.threads,
+                    mem_per_cpu_gb=config.memory_gb / config.threads,
+                    logging_dir=_logging_dir(url, stage),
+                )
+            )
+    finally:
+        ray.shutdown()
+
+
+def _run(executor: _ByRecords) -> None:
+    if not executor.get_incomplete_ranks():
+        return  # and nothing needs to be started for it
+    with suppress(TaskFailed):  # Ray's executor raises nothing
+        executor.run()
+    if missing := executor.get_incomplete_ranks():
+        raise TaskFailed(executor.describe_failure(missing))
 
 
 class _Slurm(_ByRecords, SlurmPipelineExecutor):

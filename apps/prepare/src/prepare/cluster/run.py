@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from prepare.cluster.engines import (
     check_slurm,
     jobs_at_work,
     run_local,
+    run_ray,
     submit_slurm,
 )
 from prepare.cluster.folder import Folder
@@ -33,6 +35,7 @@ def run(config: PrepareConfig, report: Report) -> None:
     The same call goes on with a run that was killed or failed.
 
     Raises:
+        ModuleNotFoundError: the engine is not installed.
         ValueError: the engine can't be used as it was told to; the directory holds a run of other
             settings or text, or token files of none; a task failed, and why.
         OSError: a file is missing or can't be read or written.
@@ -41,6 +44,8 @@ def run(config: PrepareConfig, report: Report) -> None:
     folder = Folder(url)
     if config.cluster.executor == "slurm":
         _check_slurm(config, folder)
+    if config.cluster.executor == "ray":
+        importlib.import_module("ray")  # before the first file is written
     plan = find_or_make_plan(config, folder)
     report(_describe(plan))
     if config.cluster.executor == "slurm":
@@ -52,7 +57,7 @@ def run(config: PrepareConfig, report: Report) -> None:
         report(f"next        prepare --status {config.directory}")
         return
     try:
-        run_local(url, plan, config.cluster)
+        (run_ray if config.cluster.executor == "ray" else run_local)(url, plan, config.cluster)
     except TaskFailed as error:
         raise ValueError(
             f"{error}\nThe same command goes on where this one ended; prepare --status"
