@@ -9,8 +9,10 @@ import itertools
 import json
 import os
 import random
+import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +20,11 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+import s3fs
 from bpe_rs import PretokenCounts
 from hypothesis import given
 from hypothesis import strategies as st
+from moto.server import ThreadedMotoServer
 from prepare import PrepareConfig, prepare
 from prepare.cluster import cut as cutting
 from prepare.cluster import documents, plan, run, stages
@@ -549,3 +553,64 @@ def test_an_engine_that_is_not_installed_is_told_with_its_extra(
     assert f"need {module}" in done.stderr
     assert f"pip install 'prepare-app[{extra}]'" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+# Elsewhere than on a disk
+
+
+@pytest.fixture
+def bucket(monkeypatch) -> Iterator[str]:
+    """A bucket of moto's S3, on loopback."""
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"corpus-{secrets.token_hex(4)}"  # moto keeps buckets from one server to the next
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+def test_text_and_result_may_be_objects_in_a_bucket(corpus, tmp_path, bucket):
+    system = s3fs.S3FileSystem()
+    for path in corpus.values():
+        system.put_file(str(path), f"{bucket}/text/{path.name}")
+    *train, valid = (f"{bucket}/text/{path.name}" for path in corpus.values())
+    config = config_of(corpus, tmp_path)
+    config = replace(config, input=tuple(train), valid=valid, out=f"{bucket}/run")
+    for stage in run.find_or_make_plan(config, Folder(config.url)).stages:
+        for rank in range(stage.tasks):
+            stages.run_task(config.url, stage.name, rank, stages.Limits())
+    assert read_status(config.url).is_done
+    system.get(f"{bucket}/run", str(tmp_path / "ours"), recursive=True)
+    assert_same_result(tmp_path / "ours", one_process(corpus, tmp_path / "theirs"))
+    again = replace(config, vocab_size=300)
+    with pytest.raises(ValueError, match="its vocab_size is 320"):
+        run.find_or_make_plan(again, Folder(config.url))
+
+
+def test_an_object_that_is_not_there_is_refused(corpus, tmp_path, bucket):
+    config = replace(
+        config_of(corpus, tmp_path), input=(f"{bucket}/lost.txt",), out=f"{bucket}/run"
+    )
+    with pytest.raises(FileNotFoundError, match=r"no file s3://.*/lost\.txt"):
+        run.find_or_make_plan(config, Folder(config.url))
+
+
+def test_a_place_that_nothing_reaches_is_refused(corpus, tmp_path):
+    config = replace(config_of(corpus, tmp_path), out="nowhere://corpus/run")
+    with pytest.raises(
+        ValueError, match=r"nowhere://corpus/run can't be reached.*prepare-app\[s3\]"
+    ):
+        prepare(config)
+
+
+def test_one_process_writes_no_url(corpus, tmp_path):
+    config = replace(config_of(corpus, tmp_path, executor=None), out="s3://corpus/run")
+    with pytest.raises(ValueError, match="s3://corpus/run is written with --executor"):
+        prepare(config)

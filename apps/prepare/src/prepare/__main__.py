@@ -2,7 +2,6 @@
 
 import sys
 import time
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
@@ -21,19 +20,21 @@ def main() -> None:
             _print_status(config.cluster.status, console)
             return
         start = time.perf_counter()
-        directory = prepare(config, console.print)
+        prepare(config, console.print)
     except (ValueError, OSError) as error:
         message = Text("error: ", style="bold red").append(str(error), style="not bold default")
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(1)
     if config.cluster.executor == "slurm":
         return  # submitted, not written
+    directory = config.out or config.directory
     console.print(f"written     {directory} in {time.perf_counter() - start:.1f} s")
     console.print(f"next        uv run train --data {directory}")
 
 
-def _print_status(directory: Path, console: Console) -> None:
-    for line in import_cluster("status").read_status(str(directory.absolute())).lines():
+def _print_status(directory: str, console: Console) -> None:
+    status = import_cluster("status").read_status(PrepareConfig(out=directory).url)
+    for line in status.lines():
         console.print(line, soft_wrap=True, markup=False)
 
 

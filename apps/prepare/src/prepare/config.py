@@ -36,7 +36,7 @@ class ClusterConfig:
     """Slurm: the most time a task may take."""
     memory_gb: int = 4
     """Slurm and Ray: memory of a task, in GiB."""
-    status: Path | None = None
+    status: str | None = None
     """Tells how far the run in this directory is, and does nothing else."""
 
 
@@ -57,8 +57,9 @@ class PrepareConfig:
     """Validation text: a file. A known corpus brings its own."""
     vocab_size: int = 2048
     """Entries of the vocabulary, at most, special tokens and the 256 bytes included."""
-    out: Path | None = None
-    """Directory to write, data/PRESET if not given; files of the same names in it are replaced."""
+    out: str | Path | None = None
+    """Directory to write, data/PRESET if not given; files of the same names in it are replaced.
+    With --executor also a URL, as the text then may be: s3://bucket/run."""
     special_tokens: tuple[str, ...] = ("<|endoftext|>",)
     """Texts that are one token each; the first one ends a document."""
     stories_bytes: int = 10_000_000
@@ -71,4 +72,14 @@ class PrepareConfig:
     @property
     def directory(self) -> Path:
         """Where the files go."""
-        return self.out or Path("data") / self.preset
+        return Path(self.out or Path("data") / self.preset)
+
+    @property
+    def url(self) -> str:
+        """The same for `prepare.cluster`: a URL, or an absolute path."""
+        return str(self.out) if is_url(str(self.out)) else str(self.directory.absolute())
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is that of a place on another machine, rather than of a file."""
+    return "://" in name

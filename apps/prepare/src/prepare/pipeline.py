@@ -10,7 +10,7 @@ from types import ModuleType
 
 from tok import Tokenizer
 
-from prepare.config import PrepareConfig
+from prepare.config import PrepareConfig, is_url
 from prepare.sources import Corpus, find_corpus
 
 Report = Callable[[str], None]
@@ -38,6 +38,8 @@ def prepare(config: PrepareConfig, report: Report = lambda line: None) -> Path:
         with _naming_the_extra(config.cluster.executor):  # "ray" has one of its own
             cluster.run(config, report)
         return directory
+    if is_url(str(config.out)):
+        raise ValueError(f"{config.out} is written with --executor local, slurm or ray alone")
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
         _make(config, Path(partial), report)

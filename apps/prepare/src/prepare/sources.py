@@ -56,13 +56,22 @@ def find_corpus(config: PrepareConfig, workspace: Path) -> Corpus:
     return _write_stories(config, workspace) if name == "stories" else _fetch(name)
 
 
-def _local_corpus(config: PrepareConfig) -> Corpus:
+def named_files(config: PrepareConfig) -> tuple[str, ...]:
+    """The names of the training files and, last, of the one to validate with.
+
+    Raises:
+        ValueError: there is no such.
+    """
     if config.valid is None:
         raise ValueError(
             "validation text is needed beside the training files: name a file of text that the"
             " model is not trained on with --valid FILE"
         )
-    paths = [Path(name) for name in (*config.input, config.valid)]
+    return *config.input, config.valid
+
+
+def _local_corpus(config: PrepareConfig) -> Corpus:
+    paths = [Path(name) for name in named_files(config)]
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(

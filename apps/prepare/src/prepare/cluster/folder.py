@@ -15,6 +15,22 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 
+def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a path or URL, and what that is called there.
+
+    Raises:
+        ValueError: there is no such kind of place, or what reaches it is not installed.
+    """
+    try:
+        system, name = fsspec.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise ValueError(
+            f"{url} can't be reached: {error}. For s3:// there is the extra s3, pip install"
+            " 'prepare-app[s3]'"
+        ) from error
+    return cast(fsspec.AbstractFileSystem, system), cast(str, name)
+
+
 class Folder:
     """A directory by path or URL (`s3://bucket/run`).
 
@@ -22,15 +38,13 @@ class Folder:
         url: where it is; a local one need not exist yet.
 
     Raises:
-        ImportError: the URL's kind of place needs a package that is not installed; it is named.
-        ValueError: there is no such kind of place.
+        ValueError: as `file_system`.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        system, root = fsspec.url_to_fs(url)
-        self._system = cast(fsspec.AbstractFileSystem, system)
-        self._root = cast(str, root).rstrip("/")
+        self._system, root = file_system(url)
+        self._root = root.rstrip("/")
 
     def path(self, name: str) -> str:
         """Where the file `name` is, in words of its file system."""

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal, cast
 import fsspec
 
 from prepare.cluster.cut import Share, Span, TextFile, cut, is_gzip
-from prepare.cluster.folder import Folder
+from prepare.cluster.folder import Folder, file_system
 
 PLAN = "cluster/plan.json"
 FORMAT, VERSION = "groundup-prepare-plan", 1
@@ -164,8 +164,11 @@ def describe(path: str) -> TextFile:
     Raises:
         FileNotFoundError: it is not there.
     """
-    system, name = fsspec.url_to_fs(path)
-    info = cast(dict[str, Any], system.info(name))
+    system, name = file_system(path)
+    try:
+        info = cast(dict[str, Any], system.info(name))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no file {path}") from None
     version = info.get("ETag") or info.get("mtime") or info.get("LastModified") or ""
     return TextFile(path, int(info["size"] or 0), str(version))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bpe_rs import PretokenCounts
@@ -21,8 +21,8 @@ from prepare.cluster.engines import (
 from prepare.cluster.folder import Folder
 from prepare.cluster.plan import PLAN, Plan, Settings, check_unchanged, make_plan
 from prepare.cluster.status import read_status
-from prepare.config import ClusterConfig, PrepareConfig
-from prepare.sources import KNOWN_CORPORA, find_corpus
+from prepare.config import ClusterConfig, PrepareConfig, is_url
+from prepare.sources import KNOWN_CORPORA, find_corpus, named_files
 
 JOBS = "cluster/jobs.json"
 
@@ -40,7 +40,7 @@ def run(config: PrepareConfig, report: Report) -> None:
             settings or text, or token files of none; a task failed, and why.
         OSError: a file is missing or can't be read or written.
     """
-    url = str(config.directory.absolute())
+    url = config.url
     folder = Folder(url)
     if config.cluster.executor == "slurm":
         _check_slurm(config, folder)
@@ -54,14 +54,14 @@ def run(config: PrepareConfig, report: Report) -> None:
             folder.write_json(JOBS, jobs, Path(scratch))
         named = ", ".join(f"{stage} {job}" for stage, job in jobs.items())
         report(f"submitted   {named or 'nothing, as all is done'}")
-        report(f"next        prepare --status {config.directory}")
+        report(f"next        prepare --status {config.out or config.directory}")
         return
     try:
         (run_ray if config.cluster.executor == "ray" else run_local)(url, plan, config.cluster)
     except TaskFailed as error:
         raise ValueError(
             f"{error}\nThe same command goes on where this one ended; prepare --status"
-            f" {config.directory} tells how far it came"
+            f" {config.out or config.directory} tells how far it came"
         ) from None
     for line in read_status(url).lines():
         report(line)
@@ -72,7 +72,7 @@ def _check_slurm(config: PrepareConfig, folder: Folder) -> None:
     if folder.exists(JOBS) and (jobs := jobs_at_work(folder.read_json(JOBS))):
         raise ValueError(
             f"jobs {', '.join(jobs)} of this run wait or run still: see prepare --status"
-            f" {config.directory}, or end them with scancel and submit it again"
+            f" {config.out or config.directory}, or end them with scancel and submit it again"
         )
 
 
@@ -91,15 +91,25 @@ def find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
             check_unchanged(span.file)
         return plan
     _check_empty(folder)
-    config.directory.mkdir(parents=True, exist_ok=True)
-    corpus = find_corpus(config, config.directory)
-    train, valid = (
-        [str(path.absolute()) for path in paths] for paths in (corpus.train, corpus.valid)
-    )
-    plan = make_plan(settings, train, valid, corpus.valid_extra)
+    plan = make_plan(settings, *_find_text(config))
     with tempfile.TemporaryDirectory() as scratch:
         plan.save(folder, Path(scratch))
     return plan
+
+
+def _find_text(config: PrepareConfig) -> tuple[list[str], list[str], Mapping[str, float]]:
+    """Paths or URLs of the training and of the validation text, and what is known of the latter."""
+    if any(is_url(name) for name in (*config.input, config.valid or "")):
+        *train, valid = map(_absolute, named_files(config))
+        return train, [valid], {}
+    if "stories" in config.input and is_url(config.url):
+        raise ValueError(f"stories are written to a directory, and {config.out} is none")
+    if "stories" in config.input:
+        config.directory.mkdir(parents=True, exist_ok=True)
+    corpus = find_corpus(config, config.directory)
+    parts = (corpus.train, corpus.valid)
+    train, valid = ([str(path.absolute()) for path in paths] for paths in parts)
+    return train, valid, corpus.valid_extra
 
 
 def _settings(config: PrepareConfig) -> Settings:
@@ -118,7 +128,7 @@ def _settings(config: PrepareConfig) -> Settings:
 
 
 def _absolute(name: str) -> str:
-    return name if name in KNOWN_CORPORA else str(Path(name).absolute())
+    return name if name in KNOWN_CORPORA or is_url(name) else str(Path(name).absolute())
 
 
 def _check(settings: Settings, cluster: ClusterConfig) -> None:

@@ -17,14 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import fsspec
 from bpe_rs import PretokenCounts
 from tok import TokenFileInfo, Tokenizer
 from tok.token_file import TokenWriter, sidecar_path
 
 from prepare.cluster.cut import ROWS, Share, Span, content_name, document_end, is_gzip
 from prepare.cluster.documents import BadDocument, copy_documents, row_problem, text_problem
-from prepare.cluster.folder import Folder
+from prepare.cluster.folder import Folder, file_system
 from prepare.cluster.plan import FAN_IN, Plan, check_unchanged, open_file
 
 TOKENIZER, MANIFEST = "tokenizer.json", "manifest.json"
@@ -245,7 +244,7 @@ def _copy(task: Task, span: Span, target: Path) -> Iterator[BadDocument]:
     end = document_end(file.path, settings.special_tokens)
     if end is None:  # it can't be taken apart: bpe-rs looks at it as a whole
         check_unchanged(file)
-        system, name = fsspec.url_to_fs(file.path)
+        system, name = file_system(file.path)
         system.get_file(name, str(target.with_name(Path(file.path).name)))
         return
     is_rows = target.suffix.lower() in ROWS
