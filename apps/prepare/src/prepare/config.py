@@ -29,7 +29,7 @@ class ClusterConfig:
     """What to do with a document that is not UTF-8 (or no JSON with a text, in .jsonl), or too
     long: fail the task, or skip the document, which the manifest then names."""
     max_document_bytes: int = 100_000_000
-    """A longer document is bad, in bytes; a task holds one in memory."""
+    """A longer document is bad, in bytes; a task may hold one in memory a few times."""
     partition: str | None = None
     """Slurm: where jobs go."""
     time_limit: str = "24:00:00"

@@ -85,7 +85,7 @@ def copy_documents(
 ) -> Iterator[BadDocument]:
     """Copies the good documents of `source`, and yields the bad ones.
 
-    Memory is about `max_document_bytes`, at most.
+    Memory is some megabytes, and for long documents a few times `max_document_bytes` at most.
 
     Args:
         source: read from where it stands to its end.
@@ -96,10 +96,11 @@ def copy_documents(
         file: what `BadDocument` shall name.
         start: where in `file` the source begins.
     """
+    too_long = f"is longer than {max_document_bytes:,} bytes (--max-document-bytes)"
     for offset, run, size in _runs(source, end, max_document_bytes):
         at = start + offset
         if run is None:
-            yield BadDocument(file, at, size, f"is longer than {max_document_bytes:,} bytes")
+            yield BadDocument(file, at, size, too_long)
         # Text is looked at by the megabyte: what is UTF-8 as a whole is so in all its documents.
         elif problem is text_problem and size <= max_document_bytes and not problem(run):
             target.write(run)
@@ -107,7 +108,7 @@ def copy_documents(
             for document in _split(run, end):
                 reason = problem(document)
                 if len(document) > max_document_bytes:
-                    reason = f"is longer than {max_document_bytes:,} bytes"
+                    reason = too_long
                 if reason:
                     yield BadDocument(file, at, len(document), reason)
                 else:

@@ -87,8 +87,8 @@ def find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
     if folder.exists(PLAN):
         plan = Plan.load(folder)
         _check_same(plan.settings, settings, folder)
-        for span in (span for part in plan.parts for share in part for span in share):
-            check_unchanged(span.file)
+        for file in {span.file for part in plan.parts for share in part for span in share}:
+            check_unchanged(file)
         return plan
     _check_empty(folder)
     plan = make_plan(settings, *_find_text(config))
