@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "nnparts": set(),
     "optimkit": set(),
     "trainkit": {"nnparts", "optimkit"},
-    "prepare": {"tok"},
+    "prepare": {"bpe_rs", "tok"},
     "sample": {"tok", "nnparts", "trainkit"},
     "train": {"prepare", "sample", "tok", "nnparts", "optimkit", "trainkit"},
 }

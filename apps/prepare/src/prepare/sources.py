@@ -4,9 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-
 from prepare.config import PrepareConfig
 from prepare.stories import Story, tell_stories
 
@@ -21,6 +18,8 @@ HUB_CORPORA = {
     ),
     "openwebtext": ("stanford-cs336/owt-sample", "owt_train.txt.gz", "owt_valid.txt.gz"),
 }
+
+KNOWN_CORPORA = {"stories", *HUB_CORPORA}
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def find_corpus(config: PrepareConfig, workspace: Path) -> Corpus:
         FileNotFoundError: A file that is not there.
         OSError: A corpus that could not be fetched.
     """
-    known = {"stories", *HUB_CORPORA} & set(config.input)
+    known = KNOWN_CORPORA & set(config.input)
     if not known:
         return _local_corpus(config)
     if len(config.input) > 1 or config.valid is not None:
@@ -57,13 +56,22 @@ def find_corpus(config: PrepareConfig, workspace: Path) -> Corpus:
     return _write_stories(config, workspace) if name == "stories" else _fetch(name)
 
 
-def _local_corpus(config: PrepareConfig) -> Corpus:
+def named_files(config: PrepareConfig) -> tuple[str, ...]:
+    """The names of the training files and, last, of the one to validate with.
+
+    Raises:
+        ValueError: there is no such.
+    """
     if config.valid is None:
         raise ValueError(
             "validation text is needed beside the training files: name a file of text that the"
             " model is not trained on with --valid FILE"
         )
-    paths = [Path(name) for name in (*config.input, config.valid)]
+    return *config.input, config.valid
+
+
+def _local_corpus(config: PrepareConfig) -> Corpus:
+    paths = [Path(name) for name in named_files(config)]
     for path in paths:
         if not path.is_file():
             raise FileNotFoundError(
@@ -100,6 +108,10 @@ def _stories_of_size(seed: str, at_least_bytes: int) -> Iterator[Story]:
 
 
 def _fetch(name: str) -> Corpus:
+    # Here, as it takes a quarter of a second, and each task of `prepare.cluster` is a process.
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
     repository, *names = HUB_CORPORA[name]
     try:
         train, valid = (

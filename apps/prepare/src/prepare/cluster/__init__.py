@@ -1,0 +1,16 @@
+"""`prepare` on many processes or machines: the bytes of one process, whatever did the work.
+
+`run.run` cuts the text into shares, writes them down as a plan, and has an engine of datatrove's do
+the tasks of each stage; `status.read_status` tells how far a run is.
+
+    plan       which bytes of which files are whose share           cut.py, plan.py
+    count      a share -> a file of pretoken counts                 documents.py, stages.py
+    merge      up to 32 such files -> one, as often as needed
+    learn      the counts -> tokenizer.json
+    encode     a share -> a token file
+    finish     all records -> manifest.json
+
+Why the result does not depend on the shares: they are cut only behind a document's separator,
+which no pretoken crosses, so counts of shares add up to those of the whole, and ids of shares, one
+after the other, are its ids.
+"""
