@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 HANDBOOK = Path(__file__).parents[1] / "docs/handbook"
-PAGES = sorted(HANDBOOK.glob("*.md"))
 SCRIPTS = sorted(set(HANDBOOK.glob("figures/*.py")) - {HANDBOOK / "figures/style.py"})
 
 refresh = runpy.run_path(str(HANDBOOK / "refresh.py"))
+PAGES = refresh["PAGES"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -35,6 +35,7 @@ from unittest import mock
 HANDBOOK = Path(__file__).parent
 ROOT = HANDBOOK.parents[1]
 FIGURES = HANDBOOK / "figures"
+PAGES = [*sorted(HANDBOOK.rglob("*.md")), HANDBOOK.parent / "scale.md"]
 
 _BLOCK = re.compile(
     r"^(?P<fence>`{3,})(?P<kind>[^\n`]*)\n(?P<body>.*?)^(?P=fence)\n"
@@ -144,7 +145,7 @@ def _source(name: str) -> str:
 
 def figures_of(page: str) -> list[Path]:
     """The scripts that draw the figures of a page."""
-    return [FIGURES / f"{name}.py" for name in re.findall(r"\]\(figures/(\w+)\.svg\)", page)]
+    return [FIGURES / f"{name}.py" for name in re.findall(r"\]\([\w./]*figures/(\w+)\.svg\)", page)]
 
 
 def stale_files(path: Path) -> dict[Path, str]:
@@ -165,7 +166,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; fail if stale")
     arguments = parser.parse_args()
     stale: dict[Path, str] = {}
-    for path in arguments.pages or sorted(HANDBOOK.glob("*.md")):
+    for path in arguments.pages or PAGES:
         stale |= stale_files(path.resolve())
     if stale and arguments.check:
         names = ", ".join(path.name for path in stale)
