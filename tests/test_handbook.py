@@ -11,7 +11,8 @@ import pytest
 
 HANDBOOK = Path(__file__).parents[1] / "docs/handbook"
 PAGES = sorted(HANDBOOK.glob("*.md"))
-SCRIPTS = sorted(set(HANDBOOK.glob("figures/*.py")) - {HANDBOOK / "figures/style.py"})
+SHARED = {HANDBOOK / "figures" / name for name in ("style.py", "experiment_curves.py")}
+SCRIPTS = sorted(set(HANDBOOK.glob("figures/*.py")) - SHARED)
 
 refresh = runpy.run_path(str(HANDBOOK / "refresh.py"))
 
