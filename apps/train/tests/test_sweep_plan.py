@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from train.command_line import read_command_line
 from train.directories import asked
 from train.sweep import Plan, read_plan
+from train.sweep.__main__ import make_plan
 from train.sweep.fields import field_name, run_config
 from train.sweep.plan import read_value
 
@@ -102,3 +103,36 @@ def test_a_damaged_file_is_refused(tmp_path, text, message):
 )
 def test_what_is_typed_is_read_as_toml_else_as_text(text, value):
     assert read_value(text) == value
+
+
+def test_what_is_typed_stands_over_the_file(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text("[fixed]\nmax_lr = 1e-3\nbatch_size = 2\n[vary]\nlog_every = [1, 2]\n")
+    words = [
+        "--vary",
+        "log_every",
+        "5",
+        "--set",
+        "training.max-lr",
+        "1e-2",
+        "--seeds",
+        "7",
+        "--out",
+        "x",
+    ]
+    [point] = make_plan([str(path), *words]).expand()
+    assert point.name == "log-every=5_seed=7"
+    assert point.values == {"max-lr": 1e-2, "batch-size": 2, "log-every": 5, "seed": 7}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--out x", "a sweep needs points"),
+        ("--vary max-lr --out x", "max-lr needs a value"),
+        ("--vary max-lt 1 --out x", "there is max-lr"),
+    ],
+)
+def test_a_command_line_without_points_or_values_is_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        make_plan(words.split())

@@ -2,8 +2,8 @@
 
     uv run python docs/handbook/results/experiments.py runs/sweeps/NAME ...
 
-writes experiments.json beside this file: of each sweep named, the file docs/handbook/experiments/NAME.toml
-must be there; records of others in it stay.
+writes experiments.json beside this file. The sweep NAME is that of experiments/NAME.toml; records
+of other sweeps stay.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from train.sweep.table import Outcome, read_outcomes
-from trainkit.report.run_record import RunRecord, read_run
+from trainkit.report import RunRecord, read_run
 
 RESULT = Path(__file__).with_suffix(".json")
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"

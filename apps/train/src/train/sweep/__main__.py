@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = _parser().parse_args(arguments)
     console = Console(highlight=False)
     try:
-        rows = sweep(_plan(chosen), chosen.out, console)
+        rows = sweep(make_plan(arguments), chosen.out, console)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stop:
@@ -89,8 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _plan(chosen: argparse.Namespace) -> Plan:
+def make_plan(arguments: Sequence[str] | None = None) -> Plan:
     """The file's plan, under what was typed."""
+    chosen = _parser().parse_args(arguments)
     plan = Plan() if chosen.file is None else read_plan(chosen.file)
     vary = {**plan.vary, **dict(map(_typed, chosen.vary))}
     fixed = dict(map(_typed_once, chosen.set))

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from trainkit import replace_file
-from trainkit.report.run_record import RunRecord, read_run
+from trainkit.report import RunRecord, read_run
 
 
 def draw_sweep(directories: Sequence[Path], path: Path) -> None:

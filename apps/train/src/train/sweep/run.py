@@ -16,8 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from trainkit import Terminated
-from trainkit.interrupt import terminable
+from trainkit import Terminated, terminable
 from trainkit.report import write_report
 
 from train.directories import asked, read_record
@@ -50,12 +49,14 @@ def sweep(plan: Plan, out: Path, console: Console) -> list[Outcome]:
         _check_same(point, out / point.name)
     out.mkdir(parents=True, exist_ok=True)
     rows = {point.name: _outcome(point, out) for point in points}
+    _write(list(rows.values()), out)
     with terminable():
         for number, point in enumerate(points, start=1):
-            if not rows[point.name].is_done:
-                console.print(f"{number}/{len(points)}  {point.name}")
-                rows[point.name] = _run(point, out)
-                console.print(f"     {_sentence(rows[point.name])}")
+            if rows[point.name].is_done:
+                continue
+            console.print(f"{number}/{len(points)}  {point.name}")
+            rows[point.name] = _run(point, out)
+            console.print(f"     {_sentence(rows[point.name])}")
             _write(list(rows.values()), out)
     console.print(outcome_table(list(rows.values())))
     return list(rows.values())

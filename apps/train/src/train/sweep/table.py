@@ -10,7 +10,7 @@ from typing import Literal
 
 from rich.table import Table
 from trainkit import replace_file
-from trainkit.report.run_record import read_run
+from trainkit.report import read_run
 
 State = Literal["waiting", "unfinished", "finished", "diverged", "failed"]
 
