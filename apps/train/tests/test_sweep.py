@@ -56,7 +56,8 @@ def test_a_divergence_is_a_result_and_a_sweep_started_again_leaves_both_points_a
 def test_a_stopped_sweep_ends_its_run_with_a_checkpoint_and_goes_on_from_it(plan, tmp_path):
     out, file = tmp_path / "out", tmp_path / "sweep.toml"
     # As JSON, each value is TOML too; steps enough to be met in the middle.
-    fixed = {**plan.fixed, "max_steps": 3000, "eval_every": 3000, "checkpoint_every": 3000}
+    every = dict.fromkeys(["max_steps", "eval_every", "checkpoint_every"], 1000)
+    fixed = {**plan.fixed, **every, "log_every": 100}
     model = fixed.pop("model")
     lines = [f"{name} = {json.dumps(value)}" for name, value in fixed.items()]
     shape = [f"{name} = {value}" for name, value in model.items()]
@@ -70,7 +71,7 @@ def test_a_stopped_sweep_ends_its_run_with_a_checkpoint_and_goes_on_from_it(plan
     os.kill(process.pid, signal.SIGTERM)
     assert process.wait() == 128 + signal.SIGTERM
     step = int((out / "seed=5/checkpoints/latest").read_text().removeprefix("step-"))
-    assert 0 < step < 3000
+    assert 0 < step < 1000
     subprocess.run(words, stdout=subprocess.DEVNULL, check=True)
     assert f"from step {step:,}" in (out / "seed=5/console.txt").read_text()
-    assert read_outcomes(out)["seed=5"].steps == 3000
+    assert read_outcomes(out)["seed=5"].steps == 1000

@@ -108,19 +108,8 @@ def test_what_is_typed_is_read_as_toml_else_as_text(text, value):
 def test_what_is_typed_stands_over_the_file(tmp_path):
     path = tmp_path / "sweep.toml"
     path.write_text("[fixed]\nmax_lr = 1e-3\nbatch_size = 2\n[vary]\nlog_every = [1, 2]\n")
-    words = [
-        "--vary",
-        "log_every",
-        "5",
-        "--set",
-        "training.max-lr",
-        "1e-2",
-        "--seeds",
-        "7",
-        "--out",
-        "x",
-    ]
-    [point] = make_plan([str(path), *words]).expand()
+    typed = "--vary log_every 5 --set training.max-lr 1e-2 --seeds 7 --out x"
+    [point] = make_plan([str(path), *typed.split()]).expand()
     assert point.name == "log-every=5_seed=7"
     assert point.values == {"max-lr": 1e-2, "batch-size": 2, "log-every": 5, "seed": 7}
 
