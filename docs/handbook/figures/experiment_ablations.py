@@ -5,5 +5,5 @@ from matplotlib.figure import Figure
 
 
 def draw() -> Figure:
-    """A line for each run; the dashed one is the source's entropy."""
+    """A line for each run, with a point for each evaluation."""
     return draw_curves("ablations")

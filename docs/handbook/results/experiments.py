@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("sweeps", nargs="+", type=Path, metavar="DIR")
     old = json.loads(RESULT.read_text("utf-8")) if RESULT.is_file() else {}
     new = {each.name: record(each) for each in parser.parse_args().sweeps}
-    RESULT.write_text(json.dumps({**old, **new}, sort_keys=True) + "\n", "utf-8")
+    RESULT.write_text(json.dumps({**old, **new}) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,0 @@
-"""The runs of experiments/learning_rate.toml."""
-
-from experiment_curves import draw_curves
-from matplotlib.figure import Figure
-
-
-def draw() -> Figure:
-    """A line for each run; the dashed one is the source's entropy."""
-    return draw_curves("learning_rate")
