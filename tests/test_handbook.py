@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 HANDBOOK = Path(__file__).parents[1] / "docs/handbook"
-SCRIPTS = sorted(set(HANDBOOK.glob("figures/*.py")) - {HANDBOOK / "figures/style.py"})
+SHARED = {HANDBOOK / "figures" / name for name in ("style.py", "experiment_curves.py")}
+SCRIPTS = sorted(set(HANDBOOK.glob("figures/*.py")) - SHARED)
 
 refresh = runpy.run_path(str(HANDBOOK / "refresh.py"))
 PAGES = refresh["PAGES"]

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 from sample import load_run, pick_device, write
-from trainkit import Terminated
+from trainkit import AnomalyError, Terminated
 
 from train.command_line import read_command_line
+from train.exit_codes import DIVERGED, FAILED
 from train.memory import keep_freed_memory
 from train.result import RunResult
 from train.run import train
@@ -26,7 +27,7 @@ def main() -> None:
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         message = Text("error: ", style="bold red").append(str(error), style="not bold default")
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(DIVERGED if isinstance(error, AnomalyError) else FAILED)
     except KeyboardInterrupt as stop:
         console.print("stopped; go on with: uv run train --resume")
         # 128 + the signal's number, as a shell says it.

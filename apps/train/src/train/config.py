@@ -26,6 +26,13 @@ class ModelShape:
     given."""
     rope_theta: float = 10_000.0
     """Base of the rotary angles (no unit)."""
+    norm: Literal["pre", "post", "none"] = "pre"
+    """Where a block normalizes: before each sublayer, after each residual sum, or nowhere."""
+    positions: Literal["rope", "learned", "none"] = "rope"
+    """What tells the order: rotary angles, a table that is learned, or the causal mask alone."""
+    feed_forward: Literal["swiglu", "silu", "gelu", "relu2"] = "swiglu"
+    """SwiGLU, or W2 f(W1 x) with f = SiLU, GELU or the squared ReLU; d_ff is then 4 d_model if not
+    given."""
 
     def with_vocabulary(self, vocab_size: int) -> TransformerConfig:
         """The whole description of a model."""

@@ -90,7 +90,7 @@ def check_unchanged(config: RunConfig, directory: Path) -> None:
     Raises:
         ValueError: `config` differs from what the run was asked to be; all fields are listed.
     """
-    now, then = (dict(_leaves(asked(each))) for each in (config, read_asked(directory)))
+    now, then = (dict(leaves(asked(each))) for each in (config, read_asked(directory)))
     differing = [
         f"{name} was {then[name]}, now {now[name]}" for name in now if now[name] != then[name]
     ]
@@ -101,11 +101,12 @@ def check_unchanged(config: RunConfig, directory: Path) -> None:
         )
 
 
-def _leaves(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+def leaves(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Names and values of all fields, those of the model as `model.NAME`."""
     pairs: list[tuple[str, Any]] = []
     for name, value in fields.items():
         if isinstance(value, dict):
-            pairs += _leaves(value, "model." if name == "model" else "")
+            pairs += leaves(value, "model." if name == "model" else "")
         else:
             pairs.append((prefix + name, value))
     return pairs

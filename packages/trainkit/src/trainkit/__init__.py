@@ -11,7 +11,7 @@ from trainkit.ema import WeightAverage
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.generate import Step, generate, generate_stream
-from trainkit.interrupt import Terminated
+from trainkit.interrupt import Terminated, terminable
 from trainkit.learning_rate import learning_rate
 from trainkit.loggers import (
     ConsoleLogger,
@@ -98,6 +98,7 @@ __all__ = [
     "precision_context",
     "replace_file",
     "save_checkpoint",
+    "terminable",
     "top_k_filter",
     "top_p_filter",
     "write_report",

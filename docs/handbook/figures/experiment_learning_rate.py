@@ -1,0 +1,9 @@
+"""The runs of experiments/learning_rate.toml."""
+
+from experiment_curves import draw_curves
+from matplotlib.figure import Figure
+
+
+def draw() -> Figure:
+    """A line for each run, with a point for each evaluation."""
+    return draw_curves("learning_rate")
