@@ -61,6 +61,9 @@ class RunConfig:
     """What matrix products are computed in; auto measures which is fastest on this machine."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether to compile the training step; auto measures whether the run ends sooner with it."""
+    bigram_updates: int = 0
+    """Updates that embeddings and head make on the counts of all pairs of tokens before the run
+    begins, seconds in all: the model then starts as a bigram model; 0: it starts from nothing."""
     peak_flops: float | None = None
     """Operations a second of the device at its best, such as 989e12 for an H100 in bf16: the
     metrics then say what share of them the model's products take (mfu)."""

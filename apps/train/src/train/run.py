@@ -20,6 +20,7 @@ from trainkit import (
     Trainer,
     WandbLogger,
     make_optimizer,
+    start_from_bigrams,
 )
 
 from train.config import RunConfig
@@ -76,6 +77,7 @@ def _begin(
     model = _build(shape, config.training.seed, device)
     report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
     execution = choose_execution(config, model, data.train, str(device), report)
+    _start_from_bigrams(config, model, data, execution, report)
     directory.mkdir(parents=True, exist_ok=True)
     data.tokenizer.save(directory / "tokenizer.json")
     write_record(directory, _record(config, shape, execution, data))
@@ -110,6 +112,16 @@ def _start_tied(model: TransformerLM) -> None:
     embeddings, output = model.token_embeddings.weight, model.lm_head.weight
     with torch.no_grad():
         output.copy_(embeddings * (output.std() / embeddings.std()))
+
+
+def _start_from_bigrams(
+    config: RunConfig, model: TransformerLM, data: RunData, execution: Execution, report: Report
+) -> None:
+    if config.bigram_updates:
+        loss = start_from_bigrams(
+            model, data.train, updates=config.bigram_updates, precision=execution.precision
+        )
+        report(f"bigrams     {config.bigram_updates} updates, loss {loss:.3f} nats a token")
 
 
 def _record(

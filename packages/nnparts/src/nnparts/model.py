@@ -103,9 +103,18 @@ class TransformerLM(torch.nn.Module):
         Radford et al. 2019, GPT-2, section 2.3.
         """
         if self.config.residual_init_scaling:
-            for block in self._blocks:
-                for writer in (block.attn.output_proj, block.ffn.w2):
-                    writer.weight.div_(math.sqrt(2 * self.config.num_layers))
+            for writer in self._writers:
+                writer.weight.div_(math.sqrt(2 * self.config.num_layers))
+
+    @torch.no_grad()
+    def silence_blocks(self) -> None:
+        """Let every block begin by adding nothing: zero what writes into the residual stream.
+
+        Zhang et al. 2019, Fixup, section 3 (https://arxiv.org/abs/1901.09321). Nothing is lost:
+        the zeros have gradients, and after one step the matrices before them have, too.
+        """
+        for writer in self._writers:
+            writer.weight.zero_()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TransformerLM":
         """Keep tied weights one where `to_empty` makes new parameters of those on meta."""
@@ -117,6 +126,11 @@ class TransformerLM(torch.nn.Module):
     @property
     def _blocks(self) -> list[TransformerBlock]:
         return [block for block in self.layers if isinstance(block, TransformerBlock)]
+
+    @property
+    def _writers(self) -> list[Linear]:
+        """The last matrix of every sublayer."""
+        return [each for block in self._blocks for each in (block.attn.output_proj, block.ffn.w2)]
 
     def checkpoint_blocks(self, enabled: bool = True) -> None:
         """Keep only the blocks' inputs for backward, and compute each block again there.
@@ -162,6 +176,16 @@ class TransformerLM(torch.nn.Module):
             attention_mask=attention_mask,
             cache=cache,
         )
+        return self._score(hidden)
+
+    def bigram_logits(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... vocab_size"]:
+        """Score what may follow each token, given it alone: past the blocks.
+
+        That is what `forward` says, as long as the blocks are silent and positions not learned.
+        """
+        return self._score(self.ln_final(self.token_embeddings(token_ids)))
+
+    def _score(self, hidden: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab_size"]:
         logits = self.lm_head(hidden)
         cap = self.config.logit_soft_cap
         return logits if cap is None else functional.soft_cap(logits, cap)

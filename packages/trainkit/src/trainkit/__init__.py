@@ -3,6 +3,7 @@
 from trainkit.anomaly import AnomalyError
 from trainkit.atomic import replace_file
 from trainkit.batch import Batch, get_batch
+from trainkit.bigrams import start_from_bigrams
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
 from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
 from trainkit.config import TrainConfig
@@ -98,6 +99,7 @@ __all__ = [
     "precision_context",
     "replace_file",
     "save_checkpoint",
+    "start_from_bigrams",
     "terminable",
     "top_k_filter",
     "top_p_filter",
