@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HANDBOOK = Path(__file__).parents[1] / "docs/handbook"
-PAGES = sorted(HANDBOOK.glob("*.md"))
+PAGES = sorted(HANDBOOK.rglob("*.md"))
 SCRIPTS = sorted(set(HANDBOOK.glob("figures/*.py")) - {HANDBOOK / "figures/style.py"})
 
 refresh = runpy.run_path(str(HANDBOOK / "refresh.py"))

@@ -144,7 +144,9 @@ def _source(name: str) -> str:
 
 def figures_of(page: str) -> list[Path]:
     """The scripts that draw the figures of a page."""
-    return [FIGURES / f"{name}.py" for name in re.findall(r"\]\(figures/(\w+)\.svg\)", page)]
+    return [
+        FIGURES / f"{name}.py" for name in re.findall(r"\]\((?:\.\./)?figures/(\w+)\.svg\)", page)
+    ]
 
 
 def stale_files(path: Path) -> dict[Path, str]:
@@ -165,7 +167,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; fail if stale")
     arguments = parser.parse_args()
     stale: dict[Path, str] = {}
-    for path in arguments.pages or sorted(HANDBOOK.glob("*.md")):
+    for path in arguments.pages or sorted(HANDBOOK.rglob("*.md")):
         stale |= stale_files(path.resolve())
     if stale and arguments.check:
         names = ", ".join(path.name for path in stale)
