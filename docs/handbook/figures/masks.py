@@ -34,7 +34,7 @@ def draw() -> Figure:
         f"a window of {WINDOW}": sliding_window_mask(SEQ, SEQ, WINDOW),
         "three documents": causal & document_mask(torch.tensor(DOCUMENT_IDS)),
     }
-    panels = axes(8, 2.9, columns=len(masks))
+    panels = axes(8, 3.4, columns=len(masks))
     for ax, (name, mask) in zip(panels, masks.items(), strict=True):
         draw_mask(ax, mask)
         ax.set_title(name)

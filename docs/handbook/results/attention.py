@@ -48,6 +48,20 @@ def weights_by_layer(model: TransformerLM, token_ids: Tensor) -> list[Tensor]:
     return weights
 
 
+def without_head(model: TransformerLM, token_ids: Tensor, next_id: int) -> list[list[float]]:
+    """The probability of `next_id` where one head is silent, `[layer][head]`."""
+    found = []
+    for layer in model.layers:
+        attn = layer.attn
+        whole, probs = attn.output_proj.weight.clone(), []
+        for columns in torch.arange(attn.num_heads * attn.head_dim).split(attn.head_dim):
+            attn.output_proj.weight[:, columns] = 0
+            probs.append(round(softmax(model(token_ids)[-1], dim=-1)[next_id].item(), 3))
+            attn.output_proj.weight.copy_(whole)
+        found.append(probs)
+    return found
+
+
 @torch.no_grad()
 def measure(directory: Path) -> dict[str, Any]:
     """The story's tokens, which may come next, and `weights[layer][head][query][key]`.
@@ -55,15 +69,15 @@ def measure(directory: Path) -> dict[str, Any]:
     Keys after the query, whose weights are 0, are left out.
     """
     run = load_run(directory, torch.device("cpu"))
-    token_ids = run.tokenizer.encode(STORY)
-    layers = weights_by_layer(run.model.eval(), torch.tensor(token_ids))
-    best = softmax(run.model(torch.tensor(token_ids))[-1], dim=-1).topk(5)
+    model, tokenizer = run.model.eval(), run.tokenizer
+    token_ids = torch.tensor(tokenizer.encode(STORY))
+    probs, next_ids = softmax(model(token_ids)[-1], dim=-1).topk(3)
+    likely = zip(next_ids.tolist(), probs.tolist(), strict=True)
+    layers = weights_by_layer(model, token_ids)
     return {
-        "tokens": [run.tokenizer.decode([token_id]) for token_id in token_ids],
-        "next": {
-            run.tokenizer.decode([token_id]): round(prob, 3)
-            for prob, token_id in zip(*map(Tensor.tolist, best), strict=True)
-        },
+        "tokens": [tokenizer.decode([token_id]) for token_id in token_ids.tolist()],
+        "next": {tokenizer.decode([token_id]): round(prob, 3) for token_id, prob in likely},
+        "without_head": without_head(model, token_ids, int(next_ids[0])),
         "weights": [
             [
                 [[round(w, 3) for w in row[: i + 1]] for i, row in enumerate(head)]
