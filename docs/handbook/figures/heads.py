@@ -6,6 +6,7 @@ from style import COLORS, axes, results
 
 HEADS = [(0, 1), (1, 2), (1, 4), (1, 6)]  # (layer, head), chosen by eye
 VISIBLE = 0.02  # of the 1 that a query has to give: less would be a dot
+SIDE = 9.5  # points: a token's room in the figure
 
 
 def draw_head(ax: Axes, weights: list[list[float]], tokens: list[str]) -> None:
@@ -17,8 +18,8 @@ def draw_head(ax: Axes, weights: list[list[float]], tokens: list[str]) -> None:
         if weight >= VISIBLE
     ]
     keys, queries, sizes = zip(*looks, strict=True)
-    side = 9.5  # points: a token's room in the figure
-    ax.scatter(keys, queries, [side**2 * size for size in sizes], COLORS[0], "s", linewidths=0)
+    areas = [SIDE**2 * weight for weight in sizes]
+    ax.scatter(keys, queries, areas, color=COLORS[0], marker="s", linewidths=0)
     places = range(len(tokens))
     ax.set(xlim=(-0.6, len(tokens) - 0.4), ylim=(len(tokens) - 0.4, -0.6), aspect="equal")
     ax.set_xticks(places, tokens, rotation=90, fontsize=8)
