@@ -15,7 +15,10 @@ def draw() -> Figure:
         ax.plot(steps, norms[:count], color=COLORS[1], linewidth=0.8, label="before clipping")
         ax.plot(steps, after, color=COLORS[0], linewidth=0.8, label="after")
         ax.axhline(limit, color=FAINT, linestyle="--")
-        ax.set(yscale="log", ylabel="norm", xlim=(1, count))
+        ax.set_yscale("log")
+        ax.minorticks_off()
+        ax.set_yticks([0.2, 0.5, 1], ["0.2", "0.5", "1"])
+        ax.set(ylabel="norm", xlim=(1, count))
     figure_axes[0].legend(loc="upper right", ncols=2)
     figure_axes[1].set(xlabel="update")
     return figure_axes[0].figure

@@ -1,8 +1,8 @@
-"""Probabilities of the likeliest next words at two places of a story, and what each cut keeps."""
+"""Probabilities of the likeliest next words at two places of a story, under several settings."""
 
 import torch
 from matplotlib.figure import Figure
-from style import COLORS, FAINT, axes, results
+from style import axes, results
 from trainkit import Sampling, next_token_probs
 
 SHOWN = 20
@@ -17,7 +17,7 @@ SETTINGS = {
 
 
 def draw() -> Figure:
-    """A row for each setting, a column for each place; faint: what was cut off."""
+    """A row for each setting, a column for each place; what was cut off has no bar."""
     run = results("stories_run")
     grid = axes(8, 9, rows=len(SETTINGS), columns=len(run["places"]))
     for column, (name, place) in enumerate(run["places"].items()):
@@ -27,8 +27,7 @@ def draw() -> Figure:
         panels = grid[column :: len(run["places"])]
         for ax, (label, sampling) in zip(panels, SETTINGS.items(), strict=True):
             probs = next_token_probs(logits, sampling)[order].tolist()
-            colors = [COLORS[0] if p else FAINT for p in probs]
-            ax.bar(range(SHOWN), [max(p, 1e-6) for p in probs], color=colors)
+            ax.bar(range(SHOWN), probs)
             ax.set(yscale="log", ylim=(1e-6, 2), title=f"{name}: {label}")
             ax.set_xticks([])
         panels[-1].set_xticks(range(SHOWN), words, rotation=90, fontsize=8)

@@ -16,7 +16,9 @@ def draw() -> Figure:
     ]
     losses = [run["valid_losses"][str(step)] for step in checkpoints]
     left.plot(list(checkpoints), losses, marker="o")
-    left.axhline(run["source_entropy"], color=COLORS[1], linestyle="--", label="entropy of the source")
+    left.axhline(
+        run["source_entropy"], color=COLORS[1], linestyle="--", label="entropy of the source"
+    )
     left.set(xlabel="updates", ylabel="validation loss, nats", ylim=(0.4, 1))
     left.legend()
     right.errorbar(list(checkpoints), shares, yerr=errors, marker="o", capsize=3)

@@ -23,10 +23,13 @@ def draw() -> Figure:
         ax.set_xticks(range(start, end), tokens[start:end], rotation=90, fontsize=8)
         ax.set(ylabel="-ln P, nats", xlim=(start - 1, start + half))
         ax.grid(axis="x", visible=False)
-    rows[0].legend(loc="upper right", ncols=2)
+    rows[0].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     for step, label in CHECKPOINTS.items():
         sums = accumulate(along["nats"][step])
         places = range(1, len(tokens) + 1)
         below.plot(places, [exp(total / at) for at, total in enumerate(sums, 1)], label=label)
-    below.set(yscale="log", xlabel="tokens read", ylabel="perplexity so far", xlim=(1, len(tokens)))
+    below.set_yscale("log")
+    below.minorticks_off()
+    below.set_yticks([2, 5, 10, 20, 50], ["2", "5", "10", "20", "50"])
+    below.set(xlabel="tokens read", ylabel="perplexity so far", xlim=(1, len(tokens)))
     return below.figure

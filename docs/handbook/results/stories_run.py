@@ -110,11 +110,9 @@ def trigram_texts(stories: Sequence[str], count: int) -> list[str]:
 
 
 def continued(run: LoadedRun, prompt: str, knobs: dict[str, Any]) -> list[str]:
-    """`COUNT` texts; the first is what `uv run sample` writes with these knobs."""
+    """`COUNT` texts that begin with `prompt`, by the model's own distribution but for `knobs`."""
     plain = {"temperature": 1.0, "top_p": None, "num_samples": COUNT}
-    return write(
-        run.model, run.tokenizer, prompt, max_new_tokens=MAX_NEW_TOKENS, **plain | knobs
-    )
+    return write(run.model, run.tokenizer, prompt, max_new_tokens=MAX_NEW_TOKENS, **plain | knobs)
 
 
 @torch.no_grad()
