@@ -51,7 +51,7 @@ def convert(llama_cpp: Path, model: Path, gguf: Path) -> str:
         refusal = str(error)
     else:
         refusal = ""
-    with mock.patch.object(TextModel, "get_vocab_base_pre", lambda *_: "gpt-2"):
+    with mock.patch.object(TextModel, "get_vocab_base_pre", return_value="gpt-2"):
         run()
     return refusal
 
