@@ -4,8 +4,8 @@
         docs/handbook/results/llama_cpp.py --run runs/handbook --llama-cpp DIR
 
 writes llama_cpp.json beside this file; the run is that of stories_run.py. DIR is llama.cpp's
-source, `vendor/llama.cpp` of the source distribution of llama-cpp-python 0.3.36, for its converter;
-xllamacpp brings llama.cpp built.
+source, `vendor/llama.cpp` of llama-cpp-python's source distribution, for its converter; xllamacpp
+brings llama.cpp built.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def main() -> None:
         "date": date.today().isoformat(),
         "machine": machine(),
         "versions": {name: version(name) for name in ("xllamacpp", "torch")},
-        "llama_cpp": "converter of llama-cpp-python 0.3.36",
+        "converter": arguments.llama_cpp.resolve().parents[1].name,
         "refusal": refusal,
         "gguf_bytes": size,
         "prompt": PROMPT,
