@@ -1,7 +1,7 @@
 """How many of 200 stories have no mistake, by checkpoint, beside the loss."""
 
 from matplotlib.figure import Figure
-from style import COLORS, axes, results
+from style import axes, results
 
 
 def draw() -> Figure:
@@ -16,11 +16,7 @@ def draw() -> Figure:
     ]
     losses = [run["valid_losses"][str(step)] for step in checkpoints]
     left.plot(list(checkpoints), losses, marker="o")
-    left.axhline(
-        run["source_entropy"], color=COLORS[1], linestyle="--", label="entropy of the source"
-    )
     left.set(xlabel="updates", ylabel="validation loss, nats", ylim=(0.4, 1))
-    left.legend()
     right.errorbar(list(checkpoints), shares, yerr=errors, marker="o", capsize=3)
     right.set(xlabel="updates", ylabel="stories without a mistake", ylim=(0, 1))
     return left.figure

@@ -182,6 +182,7 @@ def trained(directory: Path) -> dict[str, Any]:
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     updates = [line for line in lines if "grad_norm" in line]
     config = json.loads((directory / "config.json").read_text())
+    result = json.loads((directory / "result.json").read_text())
     return {
         "max_grad_norm": config["asked"]["training"]["max_grad_norm"],
         "grad_norms": [round(line["grad_norm"], 4) for line in updates],
@@ -190,6 +191,7 @@ def trained(directory: Path) -> dict[str, Any]:
             line["step"]: round(line["valid_loss"], 4) for line in lines if "valid_loss" in line
         },
         "source_entropy": round(config["source_entropy"], 4),
+        "whole_valid_loss": round(result["valid_loss"], 4),
     }
 
 
