@@ -48,6 +48,11 @@ class RunConfig:
     resume: bool = False
     """Go on with the run in --out (if not given, the newest) from its latest checkpoint, as it
     was configured when it began."""
+    allow: tuple[str, ...] = ()
+    """With --resume: the fields that may differ from then on, as they are typed (max-lr), or all;
+    the run's config.json keeps what they were. The model and the kind of optimizer never may."""
+    fall_back: bool = False
+    """With --resume: where the latest checkpoint is damaged, go on from the one before it."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the accelerator if there is one."""
     precision: Literal["auto", "fp32", "fp32-onednn", "bf16"] = "auto"

@@ -15,6 +15,8 @@ from train.config import RunConfig
 _NOT_OF_THE_RUN = {
     "out": None,
     "resume": False,
+    "allow": (),
+    "fall_back": False,
     "wandb": False,
     "tensorboard": False,
     "csv": False,
@@ -82,30 +84,3 @@ def read_asked(directory: Path) -> RunConfig:
     fields = dict(read_record(directory)["asked"])
     fields["data"] = Path(fields["data"])
     return build_config(RunConfig, fields, where=str(directory / "config.json"))
-
-
-def check_unchanged(config: RunConfig, directory: Path) -> None:
-    """Refuses to resume a run as another one.
-
-    Raises:
-        ValueError: `config` differs from what the run was asked to be; all fields are listed.
-    """
-    now, then = (dict(_leaves(asked(each))) for each in (config, read_asked(directory)))
-    differing = [
-        f"{name} was {then[name]}, now {now[name]}" for name in now if now[name] != then[name]
-    ]
-    if differing:
-        raise ValueError(
-            f"a resumed run stays what it was, but {'; '.join(differing)}. Leave these flags out,"
-            " or begin a new run with another --out"
-        )
-
-
-def _leaves(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            pairs += _leaves(value, "model." if name == "model" else "")
-        else:
-            pairs.append((prefix + name, value))
-    return pairs

@@ -5,6 +5,7 @@ from trainkit.atomic import replace_file
 from trainkit.batch import Batch, get_batch
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
 from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
+from trainkit.choose_execution import ExecutionChoice, choose_execution
 from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
 from trainkit.ema import WeightAverage
@@ -31,7 +32,7 @@ from trainkit.measuring import (
     measure_precision,
 )
 from trainkit.mixture import Mixture
-from trainkit.optimizer import make_optimizer
+from trainkit.optimizer import make_optimizer, set_hyperparameters
 from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
@@ -61,6 +62,7 @@ __all__ = [
     "DamagedCheckpointError",
     "EvalResult",
     "Execution",
+    "ExecutionChoice",
     "JsonlLogger",
     "Logger",
     "Metrics",
@@ -82,6 +84,7 @@ __all__ = [
     "Trainer",
     "WandbLogger",
     "WeightAverage",
+    "choose_execution",
     "evaluate",
     "generate",
     "generate_stream",
@@ -98,6 +101,7 @@ __all__ = [
     "precision_context",
     "replace_file",
     "save_checkpoint",
+    "set_hyperparameters",
     "top_k_filter",
     "top_p_filter",
     "write_report",

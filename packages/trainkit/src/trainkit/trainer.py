@@ -28,6 +28,7 @@ from trainkit.loggers import GuardedLogger, JsonlLogger, Logger, Metrics
 from trainkit.metrics import cost_metrics, evaluation_metrics
 from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
+from trainkit.optimizer import set_hyperparameters
 from trainkit.prefetch import Prefetcher
 from trainkit.progress import Progress
 from trainkit.run_lock import RunLock
@@ -114,13 +115,16 @@ class Trainer:
         self._watch = AnomalyWatch(model, config, self.run_dir / "anomalies")
         self._stepper = Stepper(model, optimizer, config, self.execution)
         self._is_updating = False
+        self._retunes = False
         check_fit(model, train_data, valid_data, self.execution.device)
 
-    def resume(self, *, fall_back: bool = False) -> int:
+    def resume(self, *, fall_back: bool = False, retune: bool = False) -> int:
         """Go back to the latest checkpoint, or stay at the start where the run has none yet.
 
         Args:
             fall_back: whether to take the one before, with a warning, where the latest is damaged.
+            retune: whether the optimizer, one of `make_optimizer`, then gets the hyperparameters
+                of `config` instead of those that it was saved with, here and at each rollback.
 
         Returns:
             The step it stands at.
@@ -129,9 +133,12 @@ class Trainer:
             ValueError: the checkpoint is of another model or optimizer, or damaged, or has no
                 averaged weights while there is `ema_decay`.
         """
+        self._retunes = retune
         if (latest := self.checkpoints.latest_step()) is not None:
             self._seen_step = latest
             state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
+            if retune:
+                set_hyperparameters(self.optimizer, self.model, self.config)
             if self.average is not None:
                 self._load_average(self.average, state.step)
             self.progress = Progress.from_dict({**state.extra, "step": state.step})
@@ -298,7 +305,7 @@ class Trainer:
         next_batch, rollbacks = self.progress.batch_number + 1, self.progress.rollbacks + 1
         wall_seconds = self._clock.wall_seconds
         self.checkpoints.wait()  # the latest may still be on its way to the disk
-        self.resume()
+        self.resume(retune=self._retunes)
         self._clock = RunClock(wall_seconds, self.step)
         self.progress.rollbacks, self.progress.passed_over = rollbacks, next_batch - self.step
         self._metrics.rewind(self.step)
