@@ -2,7 +2,14 @@
 
 import pytest
 import torch
-from trainkit import Batch, CompileReport, Execution, PrecisionReport, choose_execution
+from trainkit import (
+    Batch,
+    CompileReport,
+    Execution,
+    PrecisionReport,
+    choose_execution,
+    execution_choice,
+)
 
 
 @pytest.fixture
@@ -24,9 +31,8 @@ def measured(monkeypatch) -> list[str]:
         calls.append(f"compile in {precision} for {passes}, documents {document_ids[0, -1]}")
         return CompileReport(passes, 1.0, 0.1, 10.0)
 
-    names = choose_execution.__globals__
-    monkeypatch.setitem(names, "measure_precision", precision)
-    monkeypatch.setitem(names, "measure_compile", compiled)
+    monkeypatch.setattr(execution_choice, "measure_precision", precision)
+    monkeypatch.setattr(execution_choice, "measure_compile", compiled)
     return calls
 
 

@@ -5,12 +5,12 @@ from trainkit.atomic import replace_file
 from trainkit.batch import Batch, get_batch
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
 from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
-from trainkit.choose_execution import ExecutionChoice, choose_execution
 from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
 from trainkit.ema import WeightAverage
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
+from trainkit.execution_choice import ExecutionChoice, choose_execution
 from trainkit.generate import Step, generate, generate_stream
 from trainkit.interrupt import Terminated
 from trainkit.learning_rate import learning_rate
