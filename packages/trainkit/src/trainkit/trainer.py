@@ -378,8 +378,8 @@ class Trainer:
                 raise
             latest = self.checkpoints.latest_step()
             warnings.warn(
-                f"no checkpoint was saved: {error}. Training goes on and will try the next one; the"
-                f" latest is {'none yet' if latest is None else f'of step {latest}'}",
+                f"no checkpoint was saved: {error}. Training goes on at step {self.step:,} and will"
+                f" try the next one; the latest is {'none yet' if latest is None else f'of step {latest}'}",
                 RuntimeWarning,
                 stacklevel=2,
             )
