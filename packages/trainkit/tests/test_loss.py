@@ -25,15 +25,3 @@ def test_the_loss_and_its_gradients_are_those_of_the_logits(make_model, changes)
             strict=True,
         ):
             torch.testing.assert_close(our, their)
-
-
-def test_a_compiled_loss_hears_of_documents_without_a_break_in_its_graph(make_model):
-    model = make_model()
-    token_ids = torch.randint(17, (2, 8), generator=torch.Generator().manual_seed(0))
-    document_ids = torch.tensor([[0, 0, 0, 1, 1, 1, 2, 2], [0, 1, 1, 1, 1, 1, 1, 2]])
-    compiled = torch.compile(batch_loss, fullgraph=True, backend="eager")  # a break is an error
-    ours = compiled(model, token_ids, token_ids, document_ids=document_ids)
-    torch.testing.assert_close(
-        ours, batch_loss(model, token_ids, token_ids, document_ids=document_ids)
-    )
-    assert not torch.allclose(ours, batch_loss(model, token_ids, token_ids))

@@ -5,31 +5,36 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from nnparts import TransformerConfig
+from nnparts import RopeScaling, TransformerConfig
 from trainkit import TrainConfig
 
 
 @dataclass(frozen=True)
-class ModelShape:
-    """The model, but for its vocabulary, which is the tokenizer's."""
+class ModelShape(TransformerConfig):
+    """A `TransformerConfig` as it is asked for: nothing is filled in or checked yet.
 
+    So a flag may still change what other fields follow from, such as d_ff from d_model.
+    """
+
+    vocab_size: tyro.conf.Suppress[int] = 0
+    """Not asked for: it is the tokenizer's."""
     context_length: int = 256
-    """Tokens that the model sees at once."""
     d_model: int = 128
-    """Width of the residual stream."""
     num_layers: int = 4
-    """Transformer blocks, one above the other."""
     num_heads: int = 4
-    """Attention heads in a block; d_model / num_heads is even."""
-    d_ff: int | None = None
-    """Width of the feed-forward network; 8/3 d_model, rounded up to a multiple of 64, if not
-    given."""
-    rope_theta: float = 10_000.0
-    """Base of the rotary angles (no unit)."""
+    rope_scaling: tyro.conf.Suppress[RopeScaling | None] = None
+    """Not asked for: it stretches a model that was trained already."""
+
+    def __post_init__(self) -> None:
+        """Nothing: `with_vocabulary` makes what is checked."""
 
     def with_vocabulary(self, vocab_size: int) -> TransformerConfig:
-        """The whole description of a model."""
-        return TransformerConfig(vocab_size, **asdict(self))
+        """The whole description of a model.
+
+        Raises:
+            ValueError: As `TransformerConfig`.
+        """
+        return TransformerConfig.from_dict({**asdict(self), "vocab_size": vocab_size})
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,12 @@ class RunConfig:
     """What matrix products are computed in; auto measures which is fastest on this machine."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether to compile the training step; auto measures whether the run ends sooner with it."""
+    checkpoint_blocks: bool = False
+    """Keep only the blocks' inputs for the backward pass and compute each block again there: a
+    third more time, and memory for one block's activations instead of all."""
+    separate_documents: bool = False
+    """Let no token see another document than its own, in training and evaluation: documents begin
+    with the tokenizer's <|endoftext|>."""
     peak_flops: float | None = None
     """Operations a second of the device at its best, such as 989e12 for an H100 in bf16: the
     metrics then say what share of them the model's products take (mfu)."""

@@ -1,5 +1,7 @@
 """The loss that is trained on."""
 
+from typing import Any
+
 from jaxtyping import Bool, Float, Int64
 from nnparts import TransformerLM
 from nnparts.functional import chunked_cross_entropy, cross_entropy
@@ -42,7 +44,7 @@ def batch_loss(
 
 def document_arguments(
     document_ids: Int64[Tensor, "batch seq"] | None,
-) -> dict[str, Tensor]:
+) -> dict[str, Any]:
     """How a model is told of documents: not at all where there are none, for not every one asks."""
     return {} if document_ids is None else {"document_ids": document_ids}
 

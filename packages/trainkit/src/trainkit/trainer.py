@@ -376,10 +376,9 @@ class Trainer:
         except OSError as error:
             if self.config.on_disk_full == "stop" or not is_disk_full(error):
                 raise
-            latest = self.checkpoints.latest_step()
             warnings.warn(
                 f"no checkpoint was saved: {error}. Training goes on at step {self.step:,} and will"
-                f" try the next one; the latest is {'none yet' if latest is None else f'of step {latest}'}",
+                f" try the next one; checkpoints are there of steps {self.checkpoints.steps()}",
                 RuntimeWarning,
                 stacklevel=2,
             )
