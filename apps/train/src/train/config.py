@@ -11,19 +11,17 @@ from trainkit import TrainConfig
 
 @dataclass(frozen=True)
 class ModelShape(TransformerConfig):
-    """A `TransformerConfig` as it is asked for: nothing is filled in or checked yet.
+    """The model, but for its vocabulary, which is the tokenizer's."""
 
-    So a flag may still change what other fields follow from, such as d_ff from d_model.
-    """
-
+    # A `TransformerConfig` as it is asked for, so that its fields and their words are the flags and
+    # theirs. Nothing is filled in yet: d_ff must still follow a d_model that is typed.
     vocab_size: tyro.conf.Suppress[int] = 0
-    """Not asked for: it is the tokenizer's."""
     context_length: int = 256
     d_model: int = 128
     num_layers: int = 4
     num_heads: int = 4
+    # No flag: it stretches a model that was trained already.
     rope_scaling: tyro.conf.Suppress[RopeScaling | None] = None
-    """Not asked for: it stretches a model that was trained already."""
 
     def __post_init__(self) -> None:
         """Nothing: `with_vocabulary` makes what is checked."""

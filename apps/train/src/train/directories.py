@@ -76,6 +76,7 @@ def read_record(directory: Path) -> dict[str, Any]:
 def asked(config: RunConfig) -> dict[str, Any]:
     """What a run was asked to be, as JSON has it."""
     fields = asdict(replace(config, **_NOT_OF_THE_RUN))
+    del fields["model"]["vocab_size"]  # never asked for
     return {**fields, "data": str(config.data_directory)}
 
 

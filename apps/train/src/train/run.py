@@ -49,7 +49,11 @@ def train(config: RunConfig, console: Console) -> RunResult:
     directory = old_directory(config.out) if config.resume else new_directory(config)
     data_directory = ready_data(config, console.print)
     owner = directory if config.resume else data_directory
-    data = open_data(data_directory, owner / "tokenizer.json")
+    data = open_data(
+        data_directory,
+        owner / "tokenizer.json",
+        separate_documents=config.separate_documents,
+    )
     changes = read_changes(config, directory) if config.resume else []
     if config.resume:
         model, execution = _resume(config, changes, directory, data, console.print)
@@ -79,7 +83,7 @@ def _begin(
 ) -> tuple[TransformerLM, Execution]:
     device = pick_device(config.device)
     shape = config.model.with_vocabulary(data.vocab_size)
-    model = _build(shape, config.training.seed, device)
+    model = _build(shape, config, device)
     report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
     execution = _choose(config, model, data, report)
     directory.mkdir(parents=True, exist_ok=True)
@@ -102,7 +106,7 @@ def _resume(
     changed = {each.field for each in changes}
     device = pick_device(config.device if "device" in changed else execution.device)
     shape = TransformerConfig.from_dict(record["model"])
-    model = _build(shape, config.training.seed, device)
+    model = _build(shape, config, device)
     if changed & {"device", "precision", "compile", "peak_flops"}:
         # What was not asked anew stays as it was chosen, even where it was measured.
         kept: dict[str, Any] = {}
@@ -158,9 +162,11 @@ def _compare_threads(record: dict[str, Any], report: Report) -> None:
         )
 
 
-def _build(shape: TransformerConfig, seed: int, device: torch.device) -> TransformerLM:
+def _build(shape: TransformerConfig, config: RunConfig, device: torch.device) -> TransformerLM:
     # Drawn on the CPU, so that a seed means the same weights on every device.
-    model = TransformerLM(shape, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(config.training.seed)
+    model = TransformerLM(shape, generator=generator)
+    model.checkpoint_blocks(config.checkpoint_blocks)
     _start_tied(model)
     return model.to(device)
 
