@@ -36,7 +36,7 @@ def test_a_short_run_is_not_compiled(make_model, monkeypatch):
 
 def test_a_machine_that_cannot_compile_trains_all_the_same(make_model, monkeypatch):
     def broken(loss):
-        def call(*_):
+        def call(*_, **__):
             raise RuntimeError("no C++ compiler\nand a long trace")
 
         return call
@@ -58,9 +58,9 @@ def test_what_is_faster_is_measured(make_model, monkeypatch):
         return {"eager": 1.0, "compiled": 0.25 if len(losses) > 4 else 30.0}[losses[-1]]
 
     def note(name, loss):
-        def call(*arguments):
+        def call(*arguments, **options):
             losses.append(name)
-            return loss(*arguments)
+            return loss(*arguments, **options)
 
         return call
 

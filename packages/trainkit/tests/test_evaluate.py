@@ -103,3 +103,23 @@ def test_a_stride_that_skips_tokens_or_stands_still_is_refused(write_tokens, mak
     data = TokenDataset(write_tokens(np.zeros(9, np.uint16)))
     with pytest.raises(ValueError, match=r"stride must be in \[1, 8\]"):
         evaluate(make_model(), data, context_length=8, batch_size=1, device="cpu", stride=stride)
+
+
+@pytest.mark.parametrize("batch_size", [1, 64])
+def test_documents_in_one_window_are_predicted_as_each_alone(write_tokens, make_model, batch_size):
+    """A document and the separator that ends it, which the next one begins with, in turn."""
+    draw = np.random.default_rng(2)
+    lengths = [3, 1, 2, 2, 5, 3]  # two windows of 8, neither of which cuts a document
+    documents = [np.append(0, draw.integers(1, 17, size=length - 1)) for length in lengths]
+    packed = np.append(np.concatenate(documents), 0).astype(np.uint16)
+    model = make_model()
+    options = {"context_length": 8, "batch_size": batch_size, "device": "cpu"}
+    ours = evaluate(model, TokenDataset(write_tokens(packed), separator_id=0), **options)
+    alone = [
+        TokenDataset(write_tokens(np.append(document, 0).astype(np.uint16), f"{number}.npy"))
+        for number, document in enumerate(documents)
+    ]
+    losses = [evaluate(model, data, **options).loss for data in alone]
+    assert ours.loss == pytest.approx(np.average(losses, weights=lengths), rel=1e-5)
+    blind = evaluate(model, TokenDataset(write_tokens(packed)), **options)
+    assert abs(blind.loss - ours.loss) > 1e-3

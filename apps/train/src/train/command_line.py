@@ -8,8 +8,9 @@ from pathlib import Path
 import tyro
 from prepare.presets import read_preset
 
+from train.changes import read_changes
 from train.config import RunConfig
-from train.directories import check_unchanged, old_directory, read_asked
+from train.directories import old_directory, read_asked
 
 
 def read_command_line(arguments: Sequence[str] | None = None) -> RunConfig:
@@ -17,7 +18,7 @@ def read_command_line(arguments: Sequence[str] | None = None) -> RunConfig:
 
     Raises:
         ValueError: A preset that is not there, a field out of range, or a flag that would make a
-            resumed run another one.
+            resumed run another one than it is allowed to become.
         FileNotFoundError: The run to resume is not there.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -27,9 +28,12 @@ def read_command_line(arguments: Sequence[str] | None = None) -> RunConfig:
     chosen = first.parse_known_args(arguments)[0]
     if not chosen.resume:
         default = read_preset(RunConfig, "train", chosen.preset)
-        return tyro.cli(RunConfig, prog="train", args=arguments, default=default)
+        config = tyro.cli(RunConfig, prog="train", args=arguments, default=default)
+        if config.allow or config.fall_back:
+            raise ValueError("--allow and --fall-back are about a run to go on with: add --resume")
+        return config
     directory = old_directory(chosen.out)
     default = replace(read_asked(directory), out=directory, resume=True)
     config = tyro.cli(RunConfig, prog="train", args=arguments, default=default)
-    check_unchanged(config, directory)
+    read_changes(config, directory)  # refused here, before data is opened
     return config

@@ -5,38 +5,34 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from nnparts import TransformerConfig
+from nnparts import RopeScaling, TransformerConfig
 from trainkit import TrainConfig
 
 
 @dataclass(frozen=True)
-class ModelShape:
+class ModelShape(TransformerConfig):
     """The model, but for its vocabulary, which is the tokenizer's."""
 
+    # A `TransformerConfig` as it is asked for, so that its fields and their words are the flags and
+    # theirs. Nothing is filled in yet: d_ff must still follow a d_model that is typed.
+    vocab_size: tyro.conf.Suppress[int] = 0
     context_length: int = 256
-    """Tokens that the model sees at once."""
     d_model: int = 128
-    """Width of the residual stream."""
     num_layers: int = 4
-    """Transformer blocks, one above the other."""
     num_heads: int = 4
-    """Attention heads in a block; d_model / num_heads is even."""
-    d_ff: int | None = None
-    """Width of the feed-forward network; 8/3 d_model, rounded up to a multiple of 64, if not
-    given."""
-    rope_theta: float = 10_000.0
-    """Base of the rotary angles (no unit)."""
-    norm: Literal["pre", "post", "none"] = "pre"
-    """Where a block normalizes: before each sublayer, after each residual sum, or nowhere."""
-    positions: Literal["rope", "learned", "none"] = "rope"
-    """What tells the order: rotary angles, a table that is learned, or the causal mask alone."""
-    feed_forward: Literal["swiglu", "silu", "gelu", "relu2"] = "swiglu"
-    """SwiGLU, or W2 f(W1 x) with f = SiLU, GELU or the squared ReLU; d_ff is then 4 d_model if not
-    given."""
+    # No flag: it stretches a model that was trained already.
+    rope_scaling: tyro.conf.Suppress[RopeScaling | None] = None
+
+    def __post_init__(self) -> None:
+        """Nothing: `with_vocabulary` makes what is checked."""
 
     def with_vocabulary(self, vocab_size: int) -> TransformerConfig:
-        """The whole description of a model."""
-        return TransformerConfig(vocab_size, **asdict(self))
+        """The whole description of a model.
+
+        Raises:
+            ValueError: As `TransformerConfig`.
+        """
+        return TransformerConfig.from_dict({**asdict(self), "vocab_size": vocab_size})
 
 
 @dataclass(frozen=True)
@@ -55,6 +51,11 @@ class RunConfig:
     resume: bool = False
     """Go on with the run in --out (if not given, the newest) from its latest checkpoint, as it
     was configured when it began."""
+    allow: tuple[str, ...] = ()
+    """With --resume: the fields that may differ from then on, as they are typed (max-lr), or all;
+    the run's config.json keeps what they were. The model and the kind of optimizer never may."""
+    fall_back: bool = False
+    """With --resume: where the latest checkpoint is damaged, go on from the one before it."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the accelerator if there is one."""
     precision: Literal["auto", "fp32", "fp32-onednn", "bf16"] = "auto"
@@ -64,6 +65,12 @@ class RunConfig:
     bigram_updates: int = 0
     """Updates that embeddings and head make on the counts of all pairs of tokens before the run
     begins, seconds in all: the model then starts as a bigram model; 0: it starts from nothing."""
+    checkpoint_blocks: bool = False
+    """Keep only the blocks' inputs for the backward pass and compute each block again there: a
+    third more time, and memory for one block's activations instead of all."""
+    separate_documents: bool = False
+    """Let no token see another document than its own, in training and evaluation: documents begin
+    with the tokenizer's <|endoftext|>."""
     peak_flops: float | None = None
     """Operations a second of the device at its best, such as 989e12 for an H100 in bf16: the
     metrics then say what share of them the model's products take (mfu)."""

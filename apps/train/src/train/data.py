@@ -6,6 +6,7 @@ from pathlib import Path
 
 from prepare import PrepareConfig, prepare
 from prepare.presets import preset_names, read_preset
+from prepare.sources import DOCUMENT_END
 from tok import Tokenizer
 from trainkit import TokenDataset
 
@@ -49,16 +50,29 @@ def ready_data(config: RunConfig, report: Callable[[str], None]) -> Path:
     return prepare(read_preset(PrepareConfig, "prepare", config.preset), report)
 
 
-def open_data(directory: Path, tokenizer_path: Path) -> RunData:
+def open_data(
+    directory: Path, tokenizer_path: Path, *, separate_documents: bool = False
+) -> RunData:
     """Opens the token files in `directory`, which must come from the tokenizer given.
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is damaged, or made by another tokenizer.
+        ValueError: A file is damaged, or made by another tokenizer; or documents are to be told
+            apart, and the tokenizer has no token that does it.
     """
     tokenizer = Tokenizer.load(tokenizer_path)
+    separator_id = tokenizer.special_tokens.get(DOCUMENT_END) if separate_documents else None
+    if separate_documents and separator_id is None:
+        raise ValueError(
+            f"--separate-documents needs the special token {DOCUMENT_END}, which {tokenizer_path}"
+            " does not have; leave the flag out, or prepare the data with it"
+        )
     train, valid = (
-        TokenDataset(directory / f"{part}.npy", tokenizer_hash=tokenizer.fingerprint)
+        TokenDataset(
+            directory / f"{part}.npy",
+            tokenizer_hash=tokenizer.fingerprint,
+            separator_id=separator_id,
+        )
         for part in ("train", "valid")
     )
     return RunData(tokenizer, train, valid)

@@ -15,6 +15,8 @@ from train.config import RunConfig
 _NOT_OF_THE_RUN = {
     "out": None,
     "resume": False,
+    "allow": (),
+    "fall_back": False,
     "wandb": False,
     "tensorboard": False,
     "csv": False,
@@ -74,6 +76,7 @@ def read_record(directory: Path) -> dict[str, Any]:
 def asked(config: RunConfig) -> dict[str, Any]:
     """What a run was asked to be, as JSON has it."""
     fields = asdict(replace(config, **_NOT_OF_THE_RUN))
+    del fields["model"]["vocab_size"]  # never asked for
     return {**fields, "data": str(config.data_directory)}
 
 
@@ -84,28 +87,11 @@ def read_asked(directory: Path) -> RunConfig:
     return build_config(RunConfig, fields, where=str(directory / "config.json"))
 
 
-def check_unchanged(config: RunConfig, directory: Path) -> None:
-    """Refuses to resume a run as another one.
-
-    Raises:
-        ValueError: `config` differs from what the run was asked to be; all fields are listed.
-    """
-    now, then = (dict(leaves(asked(each))) for each in (config, read_asked(directory)))
-    differing = [
-        f"{name} was {then[name]}, now {now[name]}" for name in now if now[name] != then[name]
-    ]
-    if differing:
-        raise ValueError(
-            f"a resumed run stays what it was, but {'; '.join(differing)}. Leave these flags out,"
-            " or begin a new run with another --out"
-        )
-
-
 def leaves(fields: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Names and values of all fields, those of the model as `model.NAME`."""
     pairs: list[tuple[str, Any]] = []
     for name, value in fields.items():
-        if isinstance(value, dict):
+        if name in ("model", "training"):
             pairs += leaves(value, "model." if name == "model" else "")
         else:
             pairs.append((prefix + name, value))

@@ -2,7 +2,8 @@
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,23 @@ from sample import pick_device
 from trainkit import (
     ConsoleLogger,
     CsvLogger,
+    DamagedCheckpointError,
     Execution,
     Logger,
     ReportLogger,
     TensorboardLogger,
     Trainer,
     WandbLogger,
+    choose_execution,
     make_optimizer,
     start_from_bigrams,
 )
 
+from train.changes import Change, read_changes, record_changes
 from train.config import RunConfig
 from train.curve import CurveLogger
 from train.data import RunData, open_data, ready_data
 from train.directories import asked, new_directory, old_directory, read_record, write_record
-from train.execution import choose_execution
 from train.result import RunResult, evaluate_run, write_result
 from train.samples import SampleLogger
 
@@ -47,9 +50,16 @@ def train(config: RunConfig, console: Console) -> RunResult:
     directory = old_directory(config.out) if config.resume else new_directory(config)
     data_directory = ready_data(config, console.print)
     owner = directory if config.resume else data_directory
-    data = open_data(data_directory, owner / "tokenizer.json")
-    begin = _resume if config.resume else _begin
-    model, execution = begin(config, directory, data, console.print)
+    data = open_data(
+        data_directory,
+        owner / "tokenizer.json",
+        separate_documents=config.separate_documents,
+    )
+    changes = read_changes(config, directory) if config.resume else []
+    if config.resume:
+        model, execution = _resume(config, changes, directory, data, console.print)
+    else:
+        model, execution = _begin(config, directory, data, console.print)
     optimizer = make_optimizer(model, config.training)
     trainer = Trainer(
         model,
@@ -62,7 +72,7 @@ def train(config: RunConfig, console: Console) -> RunResult:
         loggers=_loggers(config, directory, data, model, console),
     )
     if config.resume:
-        console.print(f"resume      {directory} from step {trainer.resume():,}")
+        _go_on(trainer, config, changes, console.print)
     trainer.train()
     result = evaluate_run(trainer, data, directory)
     write_result(result)
@@ -74,9 +84,9 @@ def _begin(
 ) -> tuple[TransformerLM, Execution]:
     device = pick_device(config.device)
     shape = config.model.with_vocabulary(data.vocab_size)
-    model = _build(shape, config.training.seed, device)
+    model = _build(shape, config, device)
     report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
-    execution = choose_execution(config, model, data.train, str(device), report)
+    execution = _choose(config, model, data, report)
     _start_from_bigrams(config, model, data, execution, report)
     directory.mkdir(parents=True, exist_ok=True)
     data.tokenizer.save(directory / "tokenizer.json")
@@ -86,18 +96,79 @@ def _begin(
 
 
 def _resume(
-    config: RunConfig, directory: Path, data: RunData, report: Report
+    config: RunConfig,
+    changes: Sequence[Change],
+    directory: Path,
+    data: RunData,
+    report: Report,
 ) -> tuple[TransformerLM, Execution]:
     record = read_record(directory)
+    _compare_threads(record, report)
     execution = Execution(**record["execution"])
-    device = pick_device(execution.device)
-    model = _build(TransformerConfig.from_dict(record["model"]), config.training.seed, device)
+    changed = {each.field for each in changes}
+    device = pick_device(config.device if "device" in changed else execution.device)
+    shape = TransformerConfig.from_dict(record["model"])
+    model = _build(shape, config, device)
+    if changed & {"device", "precision", "compile", "peak_flops"}:
+        # What was not asked anew stays as it was chosen, even where it was measured.
+        kept: dict[str, Any] = {}
+        if "precision" not in changed:
+            kept["precision"] = execution.precision
+        if "compile" not in changed:
+            kept["compile"] = "on" if execution.compile else "off"
+        execution = _choose(replace(config, **kept), model, data, report)
     return model, execution
 
 
-def _build(shape: TransformerConfig, seed: int, device: torch.device) -> TransformerLM:
+def _choose(config: RunConfig, model: TransformerLM, data: RunData, report: Report) -> Execution:
+    """What `config` names, and what is measured to be fastest where it says "auto"."""
+    training, device = config.training, next(model.parameters()).device
+    batch = data.train.batch(
+        training.seed, 0, training.micro_batch_size, model.config.context_length, device
+    )
+    choice = choose_execution(
+        model,
+        batch,
+        passes=training.max_steps * training.gradient_accumulation_steps,
+        precision=config.precision,
+        compile="auto" if config.compile == "auto" else config.compile == "on",
+        peak_flops=config.peak_flops,
+    )
+    report(choice.summary)
+    return choice.execution
+
+
+def _go_on(trainer: Trainer, config: RunConfig, changes: Sequence[Change], report: Report) -> None:
+    """Puts the latest checkpoint into `trainer`, and what changed into the run's record."""
+    try:
+        step = trainer.resume(fall_back=config.fall_back, retune=True)
+    except DamagedCheckpointError as error:
+        if config.fall_back:
+            raise
+        raise DamagedCheckpointError(
+            f"{error}: --resume --fall-back goes on from the one before"
+        ) from error
+    report(f"resume      {trainer.run_dir} from step {step:,}")
+    if changes:
+        record_changes(trainer.run_dir, config, changes, trainer.execution, step)
+        report(f"changed     {'; '.join(map(str, changes))}")
+
+
+def _compare_threads(record: dict[str, Any], report: Report) -> None:
+    """Tells where a run will not be, bit for bit, what it would have been."""
+    before, now = record["made_with"]["threads"], torch.get_num_threads()
+    if now != before:
+        report(
+            f"[yellow]warning[/]     the run began with {before} threads and goes on with {now}:"
+            f" its numbers will differ in their last bits; OMP_NUM_THREADS={before} keeps them"
+        )
+
+
+def _build(shape: TransformerConfig, config: RunConfig, device: torch.device) -> TransformerLM:
     # Drawn on the CPU, so that a seed means the same weights on every device.
-    model = TransformerLM(shape, generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(config.training.seed)
+    model = TransformerLM(shape, generator=generator)
+    model.checkpoint_blocks(config.checkpoint_blocks)
     _start_tied(model)
     return model.to(device)
 

@@ -11,6 +11,7 @@ from trainkit.dataset import TokenDataset
 from trainkit.ema import WeightAverage
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
+from trainkit.execution_choice import ExecutionChoice, choose_execution
 from trainkit.generate import Step, generate, generate_stream
 from trainkit.interrupt import Terminated, terminable
 from trainkit.learning_rate import learning_rate
@@ -32,7 +33,7 @@ from trainkit.measuring import (
     measure_precision,
 )
 from trainkit.mixture import Mixture
-from trainkit.optimizer import make_optimizer
+from trainkit.optimizer import make_optimizer, set_hyperparameters
 from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
@@ -62,6 +63,7 @@ __all__ = [
     "DamagedCheckpointError",
     "EvalResult",
     "Execution",
+    "ExecutionChoice",
     "JsonlLogger",
     "Logger",
     "Metrics",
@@ -83,6 +85,7 @@ __all__ = [
     "Trainer",
     "WandbLogger",
     "WeightAverage",
+    "choose_execution",
     "evaluate",
     "generate",
     "generate_stream",
@@ -99,6 +102,7 @@ __all__ = [
     "precision_context",
     "replace_file",
     "save_checkpoint",
+    "set_hyperparameters",
     "start_from_bigrams",
     "terminable",
     "top_k_filter",

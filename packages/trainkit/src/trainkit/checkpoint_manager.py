@@ -10,7 +10,6 @@ checkpoints/
     └── manifest.json          size and hash of the three, written last
 """
 
-import errno
 import json
 import re
 import warnings
@@ -31,7 +30,7 @@ from trainkit.atomic import (
     replace_file,
     settle,
 )
-from trainkit.disk_space import require_space
+from trainkit.disk_space import is_disk_full, require_space
 from trainkit.manifest import (
     MANIFEST,
     DamagedCheckpointError,
@@ -136,6 +135,11 @@ class CheckpointManager:
             copy = self._buffer.copy(content)
             self._pending = self._writer.submit(self._write, step, copy, state_bytes)
         return self._path(step)
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether a save in the background is under way; after it, `wait` tells how it went."""
+        return self._pending is not None and not self._pending.done()
 
     def wait(self) -> None:
         """Wait until what was saved in the background is on the disk.
@@ -260,7 +264,7 @@ class CheckpointManager:
             with replace_directory(self._path(step)) as staging:
                 _write_checkpoint(staging, content, state)
         except OSError as error:
-            if error.errno == errno.ENOSPC:  # says how much is needed where it still doesn't fit
+            if is_disk_full(error):  # says how much is needed where it still doesn't fit
                 require_space(self.directory, content.nbytes)
             raise
         with replace_file(self.directory / _LATEST) as file:

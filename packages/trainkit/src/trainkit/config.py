@@ -7,6 +7,7 @@ from typing import Literal, get_args
 OptimizerName = Literal["adamw", "muon"]
 ScheduleName = Literal["cosine", "wsd", "linear", "constant"]
 AnomalyAction = Literal["stop", "skip", "rollback"]
+DiskFullAction = Literal["stop", "continue"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ class TrainConfig:
     keep_best_checkpoint: bool = False
     """Whether the checkpoint of the least validation loss is kept, too; it must be evaluated at
     the step that it is saved at."""
+    on_disk_full: DiskFullAction = "stop"
+    """What to do where a checkpoint does not fit on the disk: stop; or continue, with a warning,
+    and try the next one; the last one must fit. The checkpoints before stay in either case."""
     num_workers: int = 1
     """Threads that make batches ahead; the batches are the same for any number, 0 included."""
     log_every: int = 10
@@ -183,5 +187,6 @@ _CHOICES = {
     "optimizer": get_args(OptimizerName),
     "schedule": get_args(ScheduleName),
     "on_anomaly": get_args(AnomalyAction),
+    "on_disk_full": get_args(DiskFullAction),
 }
 _AT_LEAST_ZERO = ("max_lr", "min_lr", "weight_decay", "eps", "seed", "num_workers")

@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 from trainkit.snapshot import content_of
 from trainkit.tensor_file import Tensors
 
+# EDQUOT: a user's share of the disk; EFBIG: the largest file that is allowed.
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # AdamW keeps two tensors of each parameter's size; an optimizer has none before its first step.
 _STATES_A_PARAMETER = 2
 
@@ -23,6 +25,11 @@ def checkpoint_bytes(
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         needed += _STATES_A_PARAMETER * sum(parameter.nbytes for parameter in parameters)
     return needed
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether something did not fit, so that making room would help."""
+    return error.errno in _FULL
 
 
 def free_bytes(path: Path) -> int:

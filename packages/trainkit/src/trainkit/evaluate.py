@@ -11,7 +11,9 @@ from nnparts.functional import cross_entropy
 from numpy.typing import NDArray
 from torch import nn
 
+from trainkit.batch import make_batch
 from trainkit.dataset import TokenDataset
+from trainkit.loss import document_arguments
 from trainkit.precision import Precision, precision_context
 
 
@@ -51,7 +53,8 @@ def evaluate(
     side, the first tokens of each are predicted from little; where they overlap, every token is
     predicted from at least `context_length - stride` before it (but for the text's first). So a
     smaller stride measures the model less hurt by the windows' edges, and costs more.
-    bits_per_byte is loss / ln 2 / bytes_per_token.
+    bits_per_byte is loss / ln 2 / bytes_per_token. Where the dataset has a `separator_id`, no token
+    is predicted from another document, as in training.
 
     Args:
         model: on `device`; its mode is put back afterwards.
@@ -77,8 +80,10 @@ def evaluate(
     total = 0.0
     with evaluation_mode(model), precision_context(precision, device):
         for starts, length, new in _windows(count, context_length, stride, batch_size):
-            ids = torch.from_numpy(dataset.windows(starts, length + 1).astype(np.int64)).to(device)
-            loss = cross_entropy(model(ids[:, :-1])[:, -new:], ids[:, -new:])
+            windows = dataset.windows(starts, length + 1)
+            batch = make_batch(windows, device, dataset.separator_id)
+            logits = model(batch.inputs, **document_arguments(batch.document_ids))
+            loss = cross_entropy(logits[:, -new:], batch.targets[:, -new:])
             total += loss.item() * len(starts) * new
     loss = total / count
     width = dataset.bytes_per_token

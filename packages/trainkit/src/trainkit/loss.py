@@ -34,12 +34,19 @@ def batch_loss(
     Returns:
         A scalar; NaN where no target counts.
     """
-    told: dict[str, Any] = {} if document_ids is None else {"document_ids": document_ids}
+    told = document_arguments(document_ids)
     if not isinstance(model, TransformerLM):
         return cross_entropy(*_counted(model(inputs, **told), targets, mask))
     hidden, targets = _counted(model.hidden_states(inputs, **told), targets, mask)
     soft_cap = model.config.logit_soft_cap
     return chunked_cross_entropy(hidden, model.lm_head.weight, targets, soft_cap=soft_cap)
+
+
+def document_arguments(
+    document_ids: Int64[Tensor, "batch seq"] | None,
+) -> dict[str, Any]:
+    """How a model is told of documents: not at all where there are none, for not every one asks."""
+    return {} if document_ids is None else {"document_ids": document_ids}
 
 
 def _counted(

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from trainkit.batch import Batch
 from trainkit.loss import batch_loss
 from trainkit.precision import PRECISIONS, Precision, has_onednn, precision_context
 
@@ -87,6 +88,7 @@ def measure_precision(
     inputs: Int64[Tensor, "batch seq"],
     targets: Int64[Tensor, "batch seq"],
     *,
+    document_ids: Int64[Tensor, "batch seq"] | None = None,
     rounds: int = 3,
 ) -> PrecisionReport:
     """Find the precision in which `model` trains fastest on the machine at hand.
@@ -103,15 +105,16 @@ def measure_precision(
         inputs: `(batch, seq)`, a micro batch as in training, or fewer of its rows where one takes
             seconds: there are `rounds` + 1 passes for each candidate that is left.
         targets: `(batch, seq)`.
+        document_ids: `(batch, seq)`, where training gives them: their mask takes another kernel.
         rounds: passes for each candidate, after one to warm up.
     """
-    device = inputs.device
+    device, batch = inputs.device, Batch(inputs, targets, document_ids)
     rejected: dict[Precision, str] = {}
     matmul_seconds = _screen(device, rejected)
     step_seconds: dict[Precision, float] = {}
     if len(matmul_seconds) > 1:
         step_seconds = _time_in_turns(
-            matmul_seconds, lambda: _pass(batch_loss, model, inputs, targets), device, rounds
+            matmul_seconds, lambda: _pass(batch_loss, model, batch), device, rounds
         )
     return PrecisionReport(_fastest(step_seconds), matmul_seconds, step_seconds, rejected)
 
@@ -164,12 +167,14 @@ def _fastest(step_seconds: dict[Precision, float]) -> Precision:
     return best if step_seconds[best] < _GAIN * step_seconds["fp32"] else "fp32"
 
 
-def _pass(loss: Callable[..., Tensor], model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
+def _pass(loss: Callable[..., Tensor], model: nn.Module, batch: Batch) -> None:
     """One forward and backward pass; torch.autograd.grad leaves every `.grad` alone."""
+    inputs, targets, document_ids, mask = batch
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     cuda = [inputs.device] if inputs.device.type == "cuda" else []
     with torch.random.fork_rng(cuda):
-        torch.autograd.grad(loss(model, inputs, targets), trained, allow_unused=True)
+        value = loss(model, inputs, targets, document_ids=document_ids, mask=mask)
+        torch.autograd.grad(value, trained, allow_unused=True)
 
 
 def _matrices(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -204,6 +209,7 @@ def measure_compile(
     *,
     precision: Precision,
     passes: int,
+    document_ids: Int64[Tensor, "batch seq"] | None = None,
     at_least_seconds: float = 120.0,
     rounds: int = 5,
 ) -> CompileReport:
@@ -218,14 +224,14 @@ def measure_compile(
         targets: `(batch, seq)`.
         precision: what matrix products are computed in.
         passes: how many are planned.
+        document_ids: `(batch, seq)`, where training gives them.
         at_least_seconds: where they would take less than this uncompiled, compiling isn't tried.
         rounds: passes that are timed; the fastest counts.
     """
+    batch = Batch(inputs, targets, document_ids)
 
     def seconds(loss: Callable[..., Tensor]) -> float:
-        return _seconds(
-            precision, lambda: _pass(loss, model, inputs, targets), torch.device(inputs.device)
-        )
+        return _seconds(precision, lambda: _pass(loss, model, batch), inputs.device)
 
     eager = min([seconds(batch_loss) for _ in range(1 + rounds)][1:])
     if passes * eager < at_least_seconds:

@@ -30,3 +30,22 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         if group["rule"] == "adamw":  # Muon's own eps is that of Newton-Schulz
             group["eps"] = config.eps
     return Muon(groups, lr=config.max_lr, momentum=config.momentum, betas=betas)
+
+
+def set_hyperparameters(optimizer: Optimizer, model: nn.Module, config: TrainConfig) -> None:
+    """Give `optimizer`, one of `make_optimizer`, the hyperparameters in `config`; no state changes.
+
+    For a run that goes on by another config: a checkpoint brings back those that it was saved with.
+
+    Raises:
+        ValueError: `config` names another kind of optimizer, or groups parameters otherwise.
+    """
+    wanted = make_optimizer(model, config)
+    sizes = [[len(group["params"]) for group in each.param_groups] for each in (optimizer, wanted)]
+    if type(optimizer) is not type(wanted) or sizes[0] != sizes[1]:
+        raise ValueError(
+            f"the optimizer is {type(optimizer).__name__} over groups of {sizes[0]} parameters, the"
+            f" config's {type(wanted).__name__} over groups of {sizes[1]}; begin a new run"
+        )
+    for group, new in zip(optimizer.param_groups, wanted.param_groups, strict=True):
+        group |= {name: value for name, value in new.items() if name != "params"}

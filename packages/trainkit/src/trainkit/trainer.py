@@ -17,7 +17,7 @@ from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
 from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
-from trainkit.disk_space import checkpoint_bytes, require_space
+from trainkit.disk_space import checkpoint_bytes, is_disk_full, require_space
 from trainkit.ema import WeightAverage
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
@@ -28,6 +28,7 @@ from trainkit.loggers import GuardedLogger, JsonlLogger, Logger, Metrics
 from trainkit.metrics import cost_metrics, evaluation_metrics
 from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
+from trainkit.optimizer import set_hyperparameters
 from trainkit.prefetch import Prefetcher
 from trainkit.progress import Progress
 from trainkit.run_lock import RunLock
@@ -114,13 +115,16 @@ class Trainer:
         self._watch = AnomalyWatch(model, config, self.run_dir / "anomalies")
         self._stepper = Stepper(model, optimizer, config, self.execution)
         self._is_updating = False
+        self._retunes = False
         check_fit(model, train_data, valid_data, self.execution.device)
 
-    def resume(self, *, fall_back: bool = False) -> int:
+    def resume(self, *, fall_back: bool = False, retune: bool = False) -> int:
         """Go back to the latest checkpoint, or stay at the start where the run has none yet.
 
         Args:
             fall_back: whether to take the one before, with a warning, where the latest is damaged.
+            retune: whether the optimizer, one of `make_optimizer`, then gets the hyperparameters
+                of `config` instead of those that it was saved with, here and at each rollback.
 
         Returns:
             The step it stands at.
@@ -129,9 +133,12 @@ class Trainer:
             ValueError: the checkpoint is of another model or optimizer, or damaged, or has no
                 averaged weights while there is `ema_decay`.
         """
+        self._retunes = retune
         if (latest := self.checkpoints.latest_step()) is not None:
             self._seen_step = latest
             state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
+            if retune:
+                set_hyperparameters(self.optimizer, self.model, self.config)
             if self.average is not None:
                 self._load_average(self.average, state.step)
             self.progress = Progress.from_dict({**state.extra, "step": state.step})
@@ -162,7 +169,8 @@ class Trainer:
             BlockingIOError: another process trains in `run_dir`.
             AnomalyError: loss or gradient is not finite, or a spike, and `on_anomaly` is "stop" or
                 there were `max_anomalies` already.
-            OSError: the disk is full; the checkpoints before are whole.
+            OSError: the disk is full and `on_disk_full` is "stop", or the last checkpoint or a line
+                of the metrics does not fit; the checkpoints before are whole, and so is each line.
         """
         self.model.train()
         with RunLock(self.run_dir), terminable(), ExitStack() as at_end:
@@ -174,7 +182,8 @@ class Trainer:
                 at_end.callback(logger.close)
             at_end.callback(self.checkpoints.wait)
             if self.config.on_anomaly == "rollback" and self.checkpoints.latest_step() is None:
-                self._save()  # or there would be nothing to go back to
+                self._save()
+                self.checkpoints.wait()  # or there might be nothing to go back to
             self._batches = self._prefetcher()
             at_end.callback(lambda: self._batches.close())
             try:
@@ -297,8 +306,8 @@ class Trainer:
         """
         next_batch, rollbacks = self.progress.batch_number + 1, self.progress.rollbacks + 1
         wall_seconds = self._clock.wall_seconds
-        self.checkpoints.wait()  # the latest may still be on its way to the disk
-        self.resume()
+        self._wait_for_checkpoint()  # the latest may still be on its way to the disk
+        self.resume(retune=self._retunes)
         self._clock = RunClock(wall_seconds, self.step)
         self.progress.rollbacks, self.progress.passed_over = rollbacks, next_batch - self.step
         self._metrics.rewind(self.step)
@@ -354,11 +363,28 @@ class Trainer:
         return result
 
     def _save_if_due(self) -> None:
+        if not self.checkpoints.is_saving:
+            self._wait_for_checkpoint()  # only to hear how it went, and not as late as the next one
         if self._is_due(self.config.checkpoint_every) or self._is_finished:
             with self._clock.pause():
                 self._save()
 
+    def _wait_for_checkpoint(self) -> None:
+        """Wait for the one under way; where it does not fit, `on_disk_full` says what then."""
+        try:
+            self.checkpoints.wait()
+        except OSError as error:
+            if self.config.on_disk_full == "stop" or not is_disk_full(error):
+                raise
+            warnings.warn(
+                f"no checkpoint was saved: {error}. Training goes on at step {self.step:,} and will"
+                f" try the next one; checkpoints are there of steps {self.checkpoints.steps()}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
     def _save(self) -> None:
+        self._wait_for_checkpoint()
         self._metrics.sync()  # a checkpoint promises that the lines up to it are there
         progress, average = self.progress, self.average
         self.checkpoints.save(

@@ -13,7 +13,7 @@ from train.config import RunConfig
 from train.directories import asked, leaves
 
 # A point has its own, or the sweep has one for all.
-_NOT_FOR_POINTS = {"preset", "out", "resume"}
+_NOT_FOR_POINTS = {"preset", "out", "resume", "allow", "fall-back"}
 
 
 def field_name(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trainkit.atomic import replace_file, sync
+from trainkit.disk_space import is_disk_full
 
 
 class JsonlLogger:
@@ -29,13 +30,23 @@ class JsonlLogger:
         """
         line = (json.dumps({"step": step, **metrics}) + "\n").encode()
         end = self._file.tell()
-        written = self._file.write(line)
-        if written != len(line):  # a full disk takes what still fits, and says so the next time
+        if self._write(line) != len(line):
             self._file.truncate(end)
             self._file.seek(end)
             raise OSError(
-                errno.ENOSPC, f"a line of {len(line)} bytes did not fit on the disk", str(self.path)
+                errno.ENOSPC,
+                f"a line of {len(line)} bytes does not fit on the disk; make room and resume",
+                str(self.path),
             )
+
+    def _write(self, line: bytes) -> int:
+        """How much was written: a full disk takes what still fits, and nothing the next time."""
+        try:
+            return self._file.write(line)
+        except OSError as error:
+            if is_disk_full(error):
+                return 0
+            raise
 
     def rewind(self, step: int) -> None:
         """Drop the lines of later steps than `step`, and a torn last one; atomically."""
