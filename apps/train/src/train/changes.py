@@ -17,6 +17,7 @@ _NEVER = {
     "model": "the weights have the shape that they were made in",
     "optimizer": "the state that was saved is the other one's",
     "batch_size": "which batches come, and how many tokens were learnt, is counted by it",
+    "minutes": "the number of updates was found by it, and is what --max-steps changes",
     "preset": "it only gives a new run its defaults",
 }
 

@@ -1,5 +1,6 @@
 """What `train` can be told."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -56,6 +57,9 @@ class RunConfig:
     the run's config.json keeps what they were. The model and the kind of optimizer never may."""
     fall_back: bool = False
     """With --resume: where the latest checkpoint is damaged, go on from the one before it."""
+    minutes: float | None = None
+    """Wall time that a new run may take, instead of --max-steps, which is then found by timing a
+    few updates; the schedule ends with it. The last evaluation is not counted."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the accelerator if there is one."""
     precision: Literal["auto", "fp32", "fp32-onednn", "bf16"] = "auto"
@@ -82,6 +86,11 @@ class RunConfig:
     """Also keep the metrics as a table, metrics.csv in the run's directory."""
     model: ModelShape = field(default_factory=ModelShape)
     training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Refuses a time that is none."""
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ValueError(f"minutes must be above 0 and finite, got {self.minutes}")
 
     @property
     def data_directory(self) -> Path:

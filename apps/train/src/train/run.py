@@ -24,6 +24,7 @@ from trainkit import (
     choose_execution,
     make_optimizer,
     start_from_bigrams,
+    updates_within,
 )
 
 from train.changes import Change, read_changes, record_changes
@@ -59,7 +60,7 @@ def train(config: RunConfig, console: Console) -> RunResult:
     if config.resume:
         model, execution = _resume(config, changes, directory, data, console.print)
     else:
-        model, execution = _begin(config, directory, data, console.print)
+        config, model, execution = _begin(config, directory, data, console.print)
     optimizer = make_optimizer(model, config.training)
     trainer = Trainer(
         model,
@@ -81,18 +82,24 @@ def train(config: RunConfig, console: Console) -> RunResult:
 
 def _begin(
     config: RunConfig, directory: Path, data: RunData, report: Report
-) -> tuple[TransformerLM, Execution]:
+) -> tuple[RunConfig, TransformerLM, Execution]:
+    begun = time.perf_counter()
     device = pick_device(config.device)
     shape = config.model.with_vocabulary(data.vocab_size)
     model = _build(shape, config, device)
     report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
+    if config.minutes is not None:  # a guess, by which compiling is weighed
+        config = _fill_time(config, model, data, Execution(str(device)), begun)
     execution = _choose(config, model, data, report)
     _start_from_bigrams(config, model, data, execution, report)
+    if config.minutes is not None:
+        config = _fill_time(config, model, data, execution, begun)
+        report(f"updates     {config.training.max_steps:,} in {config.minutes:g} minutes")
     directory.mkdir(parents=True, exist_ok=True)
     data.tokenizer.save(directory / "tokenizer.json")
     write_record(directory, _record(config, shape, execution, data))
     report(f"run         {directory}")
-    return model, execution
+    return config, model, execution
 
 
 def _resume(
@@ -136,6 +143,20 @@ def _choose(config: RunConfig, model: TransformerLM, data: RunData, report: Repo
     )
     report(choice.summary)
     return choice.execution
+
+
+def _fill_time(
+    config: RunConfig, model: TransformerLM, data: RunData, execution: Execution, begun: float
+) -> RunConfig:
+    """The same with as many updates as the time that is left is enough for."""
+    assert config.minutes is not None
+    training = config.training
+    batch = data.train.batch(
+        training.seed, 0, training.batch_size, model.config.context_length, execution.device
+    )
+    left = 60 * config.minutes - (time.perf_counter() - begun)
+    updates = updates_within(left, model, batch, training, execution)
+    return replace(config, training=replace(training, max_steps=updates))
 
 
 def _go_on(trainer: Trainer, config: RunConfig, changes: Sequence[Change], report: Report) -> None:

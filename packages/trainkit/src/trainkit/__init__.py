@@ -48,6 +48,7 @@ from trainkit.sampling import (
     top_p_filter,
 )
 from trainkit.stopping import Stopping
+from trainkit.time_budget import updates_within
 from trainkit.token_file import TokenFileInfo
 from trainkit.trainer import Trainer
 
@@ -107,5 +108,6 @@ __all__ = [
     "terminable",
     "top_k_filter",
     "top_p_filter",
+    "updates_within",
     "write_report",
 ]
