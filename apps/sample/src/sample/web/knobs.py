@@ -56,4 +56,4 @@ def read_stop(text: str) -> tuple[str, ...]:
 def _number(name: str, value: object) -> float:
     if not isinstance(value, int | float):
         raise ValueError(f"{name} needs a number, got {value!r}")
-    return value
+    return float(value)

@@ -37,7 +37,7 @@ def next_tokens(
     count: int = 10,
     actual: int | None = None,
 ) -> list[NextToken]:
-    """The `count` likeliest to follow `token_ids`, likeliest first; and `actual`, whatever its rank.
+    """The `count` likeliest to follow `token_ids`, likeliest first; and `actual` in any case.
 
     The model sees the last `context_length` tokens.
 

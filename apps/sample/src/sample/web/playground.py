@@ -61,7 +61,7 @@ class Playground:
         self.limits.check_length(prompt)
         run = self.runs.load(name)
         token_ids = prompt_ids(run.tokenizer, prompt)
-        place = len(token_ids) if place is None else min(place, len(token_ids))
+        place = len(token_ids) if place is None else max(0, min(place, len(token_ids)))
         actual = token_ids[place] if place < len(token_ids) else None
         shown = tokens_html(run.tokenizer, token_ids, place)
         if place == 0:
