@@ -23,13 +23,13 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def make_run(tokenizer: Tokenizer) -> Callable[..., Path]:
-    """Writes a run directory like `train`'s, the model's weights drawn from `seed`."""
+    """Writes a run directory like `train`'s, but the model has learnt nothing."""
 
-    def make(directory: Path, seed: int = 0, context_length: int = 64) -> Path:
+    def make(directory: Path, *, num_layers: int = 2, context_length: int = 64) -> Path:
         config = TransformerConfig(
-            tokenizer.vocab_size, context_length, d_model=16, num_layers=2, num_heads=2, d_ff=32
+            tokenizer.vocab_size, context_length, d_model=16, num_layers=num_layers, num_heads=2
         )
-        model = TransformerLM(config, generator=torch.Generator().manual_seed(seed))
+        model = TransformerLM(config, generator=torch.Generator().manual_seed(0))
         CheckpointManager(directory / "checkpoints").save(7, model)
         tokenizer.save(directory / "tokenizer.json")
         written = {"model": asdict(config), "tokenizer_hash": tokenizer.fingerprint}

@@ -55,7 +55,7 @@ def build_page(runs: Runs, limits: Limits | None = None) -> gr.Blocks:
             right = build_side("right", names, names[-1], limits, compare, visible=has_two)
         sides = (left, right)
         compare.change(_show, compare, right.column, **_AT_ONCE)
-        compare.change(answers.look_at_end, right.asked(prompt), right.seen, **_AT_ONCE)
+        compare.change(answers.look, right.asked(prompt), right.seen, **_AT_ONCE)
         for side in sides:
             _connect_looking(page, answers, side, prompt)
             _connect_taking(answers, side, sides, prompt)
@@ -65,12 +65,11 @@ def build_page(runs: Runs, limits: Limits | None = None) -> gr.Blocks:
 
 
 def _connect_looking(page: gr.Blocks, answers: "_Answers", side: Side, prompt: gr.Textbox) -> None:
-    asked, seen, change = side.asked(prompt), side.seen, side.run.change
-    gr.on([page.load, change], answers.facts, side.run, side.facts, **_AT_ONCE)
-    gr.on([page.load, change, prompt.input], answers.look_at_end, asked, seen, **_AT_ONCE)
-    side.tokens.click(answers.look_at_token, asked, seen, **_AT_ONCE)
-    for knob in side.knobs:
-        knob.change(answers.look_again, asked, seen, **_AT_ONCE)
+    asked, seen, run = side.asked(prompt), side.seen, side.run
+    gr.on([page.load, run.change], answers.facts, run, side.facts, **_AT_ONCE)
+    changes = [run.change, prompt.input, *(knob.change for knob in side.knobs)]
+    gr.on([page.load, *changes], answers.look, asked, seen, **_AT_ONCE)
+    side.tokens.click(answers.choose, asked, [side.place, *seen], **_AT_ONCE)
 
 
 def _connect_taking(
@@ -78,7 +77,7 @@ def _connect_taking(
 ) -> None:
     taken = side.take.click(_same, side.text, prompt, **_AT_ONCE)
     for other in sides:
-        taken.then(answers.look_at_end, other.asked(prompt), other.seen, **_AT_ONCE)
+        taken.then(answers.look, other.asked(prompt), other.seen, **_AT_ONCE)
 
 
 def _connect_writing(
@@ -109,25 +108,26 @@ class _Answers:
         self._playground = playground
         self.facts = playground.facts
 
-    def look_again(
-        self, request: gr.Request, is_shown: bool, prompt: str, run: str, place: Any, *knobs: Any
-    ) -> Any:
-        """Looks where one looked before."""
+    def look(
+        self,
+        request: gr.Request,
+        is_shown: bool,
+        prompt: str,
+        run: str,
+        chosen: tuple[str, int] | None,
+        *knobs: Any,
+    ) -> tuple[Any, Any]:
+        """Looks at the place that was chosen in this prompt; one who types looks at the end."""
         if not is_shown:
-            return gr.skip()
+            return gr.skip(), gr.skip()
+        # A place is of one prompt: else an answer to the last key could undo a click after it.
+        place = chosen[1] if chosen is not None and chosen[0] == prompt else None
         try:
-            look = self._playground.look(_address(request), run, prompt, place, Knobs.read(knobs))
+            return self._playground.look(_address(request), run, prompt, place, Knobs.read(knobs))
         except Errors as error:
-            return place, error_html(error), ""
-        return place, *look
+            return error_html(error), ""
 
-    def look_at_end(
-        self, request: gr.Request, is_shown: bool, prompt: str, run: str, _: Any, *knobs: Any
-    ) -> Any:
-        """Looks at what comes next, as one does who types."""
-        return self.look_again(request, is_shown, prompt, run, None, *knobs)
-
-    def look_at_token(
+    def choose(
         self,
         request: gr.Request,
         event: gr.EventData,
@@ -138,7 +138,8 @@ class _Answers:
         *knobs: Any,
     ) -> Any:
         """Looks at the place of the token that was clicked."""
-        return self.look_again(request, is_shown, prompt, run, int(event.place), *knobs)
+        chosen = prompt, int(event.place)
+        return chosen, *self.look(request, is_shown, prompt, run, chosen, *knobs)
 
     def write(
         self, request: gr.Request, is_shown: bool, prompt: str, run: str, _: Any, *knobs: Any

@@ -27,11 +27,11 @@ class Side:
         run: which run.
         facts: what it is.
         tokens: the prompt's.
-        place: which of them is looked at; None for the end.
+        place: `(prompt, place)` of the token that was clicked last, None before.
         text: what the model wrote.
         status: how that goes.
         take: makes the text the prompt.
-        expected: what the model expects at `place`.
+        expected: what the model expects at that place.
         knobs: in the order of `Knobs.read`.
     """
 
@@ -54,7 +54,7 @@ class Side:
     @property
     def seen(self) -> list[Component]:
         """Outputs of what looks at the prompt."""
-        return [self.place, self.tokens, self.expected]
+        return [self.tokens, self.expected]
 
 
 def build_side(
