@@ -124,6 +124,11 @@ def test_tokens_appear_as_one_types_with_id_and_bytes_under_the_pointer(page, to
     expect(page.locator("#left .detail")).to_have_text(detail)
 
 
+def test_tokens_appear_of_what_is_pasted(page):
+    page.locator("#prompt textarea").fill("the one")
+    expect(page.locator("#left .token:not(.next)").last).to_have_text("e")
+
+
 def test_a_special_token_that_one_types_is_text(page):
     type_prompt(page, END)
     # one for its first character and so on: nothing of it is merged by this tokenizer
@@ -161,6 +166,8 @@ def test_the_text_is_the_commands_and_can_become_the_prompt(page, directory):
     assert written(page) == theirs
     page.locator("#left .take").click()
     expect(page.locator("#prompt textarea")).to_have_value(theirs)
+    shown = 2 + len(run.tokenizer.encode(theirs)) + 1
+    expect(page.locator("#left .token")).to_have_count(shown)
 
 
 def test_stop_ends_a_text_in_its_middle(page):
@@ -182,7 +189,7 @@ def test_a_bad_run_is_told_of_and_two_settings_can_stand_side_by_side(page, dire
     right = page.locator("#right")
     alert = right.locator(".about [role=alert]")
     expect(alert).to_contain_text("missing is no run directory: it has no config.json")
-    right.get_by_role("listbox", name="Run").click()
+    right.get_by_role("combobox", name="Run").click()
     right.get_by_role("option", name=str(directory), exact=True).click()
     expect(right.locator(".facts")).to_contain_text("step 7")
     expect(alert).to_have_count(0)

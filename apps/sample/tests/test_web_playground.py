@@ -161,3 +161,10 @@ def test_a_field_that_is_empty_or_out_of_range_is_refused(changed):
 
 def test_stops_are_lines_in_which_a_line_end_can_be_written():
     assert read_stop("The end\n\n\\n\\n\n ") == ("The end", "\n\n", " ")
+
+
+def test_a_stopped_text_ends_at_the_next_token_and_says_so(playground, name):
+    asked = iter([False, False, True])
+    frames = list(playground.write("a", name, "on", knobs(), lambda: next(asked)))
+    assert frames[-1][1] == "3 tokens, stopped"
+    assert last(playground.write("a", name, "on", knobs())).startswith(frames[-1][0])

@@ -1,6 +1,6 @@
 """The page: its layout, and which answer goes where."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +12,7 @@ from sample.web.limits import Limits
 from sample.web.playground import Errors, Playground, error_html
 from sample.web.runs import Runs
 from sample.web.side import Side, build_side
+from sample.web.stops import Stops
 
 # The visitor's own fonts: most of gradio's themes would ask another host for theirs.
 THEME = Base(
@@ -53,13 +54,12 @@ def build_page(runs: Runs, limits: Limits | None = None) -> gr.Blocks:
         with gr.Row(equal_height=False):
             left = build_side("left", names, names[0], limits, gr.State(True), visible=True)
             right = build_side("right", names, names[-1], limits, compare, visible=has_two)
-        sides = (left, right)
         compare.change(_show, compare, right.column, **_AT_ONCE)
         compare.change(answers.look, right.asked(prompt), right.seen, **_AT_ONCE)
-        for side in sides:
+        for side in (left, right):
             _connect_looking(page, answers, side, prompt)
-            _connect_taking(answers, side, sides, prompt)
-        _connect_writing(answers, sides, prompt, write, stop)
+            _connect_writing(answers, side, prompt, write)
+        stop.click(answers.stop, **_AT_ONCE)
     page.queue(max_size=limits.texts_waiting, default_concurrency_limit=limits.texts_at_once)
     return page
 
@@ -67,45 +67,27 @@ def build_page(runs: Runs, limits: Limits | None = None) -> gr.Blocks:
 def _connect_looking(page: gr.Blocks, answers: "_Answers", side: Side, prompt: gr.Textbox) -> None:
     asked, seen, run = side.asked(prompt), side.seen, side.run
     gr.on([page.load, run.change], answers.facts, run, side.facts, **_AT_ONCE)
-    changes = [run.change, prompt.input, *(knob.change for knob in side.knobs)]
+    changes = [run.change, prompt.change, *(knob.change for knob in side.knobs)]
     gr.on([page.load, *changes], answers.look, asked, seen, **_AT_ONCE)
     side.tokens.click(answers.choose, asked, [side.place, *seen], **_AT_ONCE)
 
 
-def _connect_taking(
-    answers: "_Answers", side: Side, sides: Sequence[Side], prompt: gr.Textbox
-) -> None:
-    taken = side.take.click(_same, side.text, prompt, **_AT_ONCE)
-    for other in sides:
-        taken.then(answers.look, other.asked(prompt), other.seen, **_AT_ONCE)
-
-
-def _connect_writing(
-    answers: "_Answers",
-    sides: Sequence[Side],
-    prompt: gr.Textbox,
-    write: gr.Button,
-    stop: gr.Button,
-) -> None:
-    writing: list[Any] = [
-        write.click(
-            answers.write,
-            side.asked(prompt),
-            [side.text, side.status],
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        for side in sides
-    ]
-    status = [side.status for side in sides]
-    stop.click(_stopped, status, status, cancels=writing, **_AT_ONCE)
+def _connect_writing(answers: "_Answers", side: Side, prompt: gr.Textbox, write: gr.Button) -> None:
+    write.click(
+        answers.write,
+        side.asked(prompt),
+        [side.text, side.status],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    side.take.click(_same, side.text, prompt, **_AT_ONCE)
 
 
 class _Answers:
     """The playground's answers as gradio asks for them: in the order of `Side.asked`."""
 
     def __init__(self, playground: Playground) -> None:
-        self._playground = playground
+        self._playground, self._stops = playground, Stops()
         self.facts = playground.facts
 
     def look(
@@ -149,12 +131,17 @@ class _Answers:
         if not is_shown:
             return
         try:
-            for text, status in self._playground.write(
-                _address(request), run, prompt, Knobs.read(knobs)
-            ):
-                yield text, f'<p role="status">{status}</p>'
+            with self._stops.writing(_session(request)) as stop:
+                for text, status in self._playground.write(
+                    _address(request), run, prompt, Knobs.read(knobs), stop.is_set
+                ):
+                    yield text, f'<p role="status">{status}</p>'
         except Errors as error:
             yield gr.skip(), error_html(error)
+
+    def stop(self, request: gr.Request) -> None:
+        """Ends the visitor's texts."""
+        self._stops.stop(_session(request))
 
 
 def _same(text: str) -> str:
@@ -165,9 +152,9 @@ def _show(is_shown: bool) -> Any:
     return gr.update(visible=is_shown)
 
 
-def _stopped(*status: str | None) -> list[str]:
-    return [(text or "").replace(" \u2026", ", stopped") for text in status]
-
-
 def _address(request: gr.Request) -> str:
     return request.client.host if request.client else ""
+
+
+def _session(request: gr.Request) -> str:
+    return request.session_hash or ""

@@ -1,7 +1,7 @@
 """What the page answers: HTML and texts out, and errors as sentences."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from html import escape
 
@@ -70,9 +70,16 @@ class Playground:
         return shown, next_tokens_html(run.tokenizer, expected, actual)
 
     def write(
-        self, address: str, name: str, prompt: str, knobs: Knobs
+        self,
+        address: str,
+        name: str,
+        prompt: str,
+        knobs: Knobs,
+        is_stopped: Callable[[], bool] = lambda: False,
     ) -> Generator[tuple[str, str]]:
         """The text as it grows, and how it goes: `(text, sentence)` some times a second.
+
+        Before each token it is asked whether the text `is_stopped`.
 
         Raises:
             ValueError: A limit is exceeded, a knob is out of range, or the run can't be read.
@@ -83,11 +90,15 @@ class Playground:
         if knobs.max_new_tokens > self.limits.new_tokens:
             raise ValueError(f"a text may have {self.limits.new_tokens:,} new tokens here")
         run = self.runs.load(name)
-        yield from _frames(of_its_own(run.model), run, prompt, knobs)
+        yield from _frames(of_its_own(run.model), run, prompt, knobs, is_stopped)
 
 
 def _frames(
-    model: TransformerLM, run: LoadedRun, prompt: str, knobs: Knobs
+    model: TransformerLM,
+    run: LoadedRun,
+    prompt: str,
+    knobs: Knobs,
+    is_stopped: Callable[[], bool],
 ) -> Generator[tuple[str, str]]:
     begun = shown = time.monotonic()
     text, count = "", -1  # the last piece of a text comes without a token
@@ -103,6 +114,9 @@ def _frames(
     with closing(pieces):
         for (piece,) in pieces:
             text, count, now = text + piece, count + 1, time.monotonic()
+            if is_stopped():
+                yield text, f"{count + 1} tokens, stopped"
+                return
             if now - shown > _SECONDS_A_FRAME:
                 shown = now
                 yield text, f"{count + 1} tokens \u2026"

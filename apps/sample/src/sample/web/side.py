@@ -28,10 +28,10 @@ class Side:
         facts: what it is.
         tokens: the prompt's.
         place: `(prompt, place)` of the token that was clicked last, None before.
+        expected: what the model expects at that place.
         text: what the model wrote.
         status: how that goes.
         take: makes the text the prompt.
-        expected: what the model expects at that place.
         knobs: in the order of `Knobs.read`.
     """
 
@@ -41,10 +41,10 @@ class Side:
     facts: gr.HTML
     tokens: gr.HTML
     place: gr.State
+    expected: gr.HTML
     text: gr.Textbox
     status: gr.HTML
     take: gr.Button
-    expected: gr.HTML
     knobs: list[Knob]
 
     def asked(self, prompt: gr.Textbox) -> list[Component]:
@@ -71,13 +71,13 @@ def build_side(
         chosen = gr.Dropdown(list(runs), value=run, label="Run", elem_classes="run")
         facts = gr.HTML(elem_classes="about")
         tokens = gr.HTML(js_on_load=_TOKENS_JS, elem_classes="prompt-tokens")
+        expected = gr.HTML(elem_classes="expected")
         text = gr.Textbox(
-            label="Text", lines=9, max_lines=9, interactive=False, elem_classes="text"
+            label="Text", lines=6, max_lines=30, interactive=False, elem_classes="text"
         )
         with gr.Row(elem_classes="below"):
             status = gr.HTML(elem_classes="status")
             take = gr.Button("Make it the prompt", size="sm", scale=0, elem_classes="take")
-        expected = gr.HTML(elem_classes="expected")
         knobs = _build_knobs(limits)
     return Side(
         is_shown=is_shown,
@@ -86,10 +86,10 @@ def build_side(
         facts=facts,
         tokens=tokens,
         place=gr.State(None),
+        expected=expected,
         text=text,
         status=status,
         take=take,
-        expected=expected,
         knobs=knobs,
     )
 
