@@ -204,6 +204,18 @@ def test_a_bad_run_is_told_of_and_two_settings_can_stand_side_by_side(page, dire
     expect(right).to_be_hidden()
 
 
+def test_a_port_that_is_taken_is_told_of(url, directory):
+    port = url.rpartition(":")[2]
+    second = subprocess.run(
+        [sys.executable, "-m", "sample", "--web", "--run", directory, "--port", port],
+        capture_output=True,
+        text=True,
+    )
+    assert second.returncode == 1
+    assert f"can't listen at 127.0.0.1, port {port}" in second.stderr
+    assert "try another --port" in second.stderr
+
+
 def test_the_browser_is_told_to_ask_no_one_else(url):
     with urllib.request.urlopen(url) as answer:
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'self';")
