@@ -1,6 +1,5 @@
 """The page on the network: for this machine alone unless told otherwise, nothing from elsewhere."""
 
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -10,6 +9,7 @@ from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sample.web.listener import listen
 from sample.web.page import STYLE, THEME, build_page
 from sample.web.runs import Runs
 
@@ -41,21 +41,6 @@ def serve(runs: Runs, host: str, port: int, *, say: Callable[[str], None]) -> No
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that connections to the page arrive at.
-
-    Raises:
-        ValueError: The address is not of this machine, or the port is taken.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise ValueError(
-            f"can't listen at {host}, port {port} ({error}); try another --port, 0 for any"
-        ) from error
 
 
 def make_app(runs: Runs) -> ASGIApp:
