@@ -133,7 +133,7 @@ def test_a_run_that_can_not_be_read_is_told_of_and_tried_again(make_run, runs, d
     assert 'role="alert"' in playground.facts(str(missing))
     assert "it has no config.json" in playground.facts(str(missing))
     make_run(missing)
-    assert "step 7 · 13," in playground.facts(str(missing))
+    assert "step 7 · 16," in playground.facts(str(missing))
 
 
 def test_a_config_that_is_another_programs_is_told_of(tmp_path):

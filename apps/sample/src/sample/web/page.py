@@ -79,6 +79,7 @@ def _connect_writing(answers: "_Answers", side: Side, prompt: gr.Textbox, write:
         [side.text, side.status],
         show_progress="hidden",
         api_visibility="private",
+        concurrency_id="texts",  # of both sides: else each would have `texts_at_once`
     )
     side.take.click(_same, side.text, prompt, **_AT_ONCE)
 
