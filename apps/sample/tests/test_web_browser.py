@@ -137,7 +137,7 @@ def test_a_special_token_that_one_types_is_text(page):
 
 
 def test_a_click_on_a_token_shows_what_was_expected_in_its_place(page):
-    type_prompt(page, "on the")
+    page.locator("#prompt textarea").fill("on the")
     rows = page.locator("#left .next-tokens tbody tr")
     expect(rows).to_have_count(10)
     expect(page.locator("#left .actual")).to_have_count(0)

@@ -6,7 +6,8 @@ const tell = (text) => {
 };
 element.addEventListener("mouseover", (event) => tell(event.target.dataset.detail ?? rest()));
 element.addEventListener("mouseleave", () => tell(rest()));
-element.addEventListener("click", (event) => {
+// Not "click": a token that is drawn anew between press and release has none.
+element.addEventListener("mousedown", (event) => {
   const place = event.target.dataset.place;
   if (place !== undefined) trigger("click", { place: Number(place) });
 });
