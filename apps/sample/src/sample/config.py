@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from tyro.conf import UseAppendAction
+
 
 @dataclass(frozen=True)
 class SampleConfig:
     """Checkpoint and tokenizer to text: lets a trained model continue a prompt."""
 
-    run: Path | None = None
-    """Run directory that `train` wrote; if not given, the newest one under runs/."""
+    run: UseAppendAction[tuple[Path, ...]] = ()
+    """Run directory that `train` wrote; if not given, the newest one under runs/. More than one,
+    each after a `--run` of its own, are to be compared with --web."""
     prompt: str = ""
     """Text to continue; with none, the model begins a document of its own."""
     max_new_tokens: int = 256
@@ -34,3 +37,10 @@ class SampleConfig:
     """Which checkpoint, by its step; the latest if not given."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the accelerator if there is one."""
+    web: bool = False
+    """Open a page for the browser instead: tokens in colours, what may come next, and texts, for
+    one run or two; the flags above but --run, --step and --device are set there."""
+    host: str = "127.0.0.1"
+    """Address that the page is served at: by default to this machine alone, 0.0.0.0 to all."""
+    port: int = 7860
+    """Port of the page; 0 for any that is free."""

@@ -1,6 +1,6 @@
 """Text from a model: prompt to ids, ids to ids, ids to text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from nnparts import TransformerLM
@@ -30,18 +30,55 @@ def write(
 ) -> list[str]:
     """Continues `prompt` `num_samples` times; each text begins with the prompt.
 
-    The model sees the prompt as the beginning of a document: after the end of another one, which
-    in our corpora is a line that holds only `<|endoftext|>`, if the tokenizer knows that token.
-    A text ends before the next such token, or before the first of the texts `stop` in what is
-    new. `on_text` is called with the pieces of the first text as they are written.
+    The same as `write_stream`, put together. `on_text` is called with the pieces of the first text
+    as they are written.
+
+    Raises:
+        ValueError: As `write_stream`.
+    """
+    texts = [""] * num_samples
+    for pieces in write_stream(
+        model,
+        tokenizer,
+        prompt,
+        Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
+        max_new_tokens=max_new_tokens,
+        stop=stop,
+        seed=seed,
+        num_samples=num_samples,
+    ):
+        texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
+        if on_text is not None:
+            on_text(pieces[0])
+    return texts
+
+
+def write_stream(
+    model: TransformerLM,
+    tokenizer: Tokenizer,
+    prompt: str,
+    sampling: Sampling,
+    *,
+    max_new_tokens: int = 256,
+    stop: Sequence[str] = (),
+    seed: int = 0,
+    num_samples: int = 1,
+) -> Generator[list[str]]:
+    """Continues `prompt` `num_samples` times, and gives each text's next piece as it is written.
+
+    A text ends before the next `<|endoftext|>`, or before the first of the texts `stop` in what is
+    new. Whoever has enough closes the generator: then the model computes no more.
+
+    Yields:
+        For each token the pieces that it adds, one a text and many of them empty; the last ones
+        are what was held back. Joined they are the texts, the prompt at their beginning.
 
     Raises:
         ValueError: A prompt longer than the model's context, or a knob out of range.
     """
     end_token = tokenizer.special_tokens.get(DOCUMENT_END)
-    before = tokenizer.encode(f"{DOCUMENT_END}\n") if end_token is not None else []
-    prompt_ids = before + tokenizer.encode(prompt, allowed_special=set(), disallowed_special=())
-    if not prompt_ids:
+    token_ids = prompt_ids(tokenizer, prompt)
+    if not token_ids:
         raise ValueError(
             "this tokenizer has no <|endoftext|> to begin a document with: give a prompt"
         )
@@ -50,22 +87,33 @@ def write(
     ]
     steps = generate_stream(
         model,
-        [prompt_ids] * num_samples,
+        [token_ids] * num_samples,
         max_new_tokens,
-        Sampling(temperature, top_k, top_p, min_p, repetition_penalty),
+        sampling,
         stopping=Stopping([] if end_token is None else [end_token]),
         seed=seed,
     )
-    show = on_text or (lambda _: None)
     with closing(steps):
         for step in steps:
-            pieces = [
+            yield [
                 text.feed(token_id)
                 for text, token_id in zip(texts, step.token_ids.tolist(), strict=True)
             ]
-            show(pieces[0])
             if all(text.has_ended for text in texts):
                 break
-    pieces = [text.finish() for text in texts]
-    show(pieces[0])
-    return [text.text for text in texts]
+    yield [text.finish() for text in texts]
+
+
+def prompt_ids(tokenizer: Tokenizer, prompt: str) -> list[int]:
+    """What the model sees of a prompt: the beginning of a document.
+
+    It stands after the end of another one, which in our corpora is a line that holds only
+    `<|endoftext|>`, if the tokenizer knows that token. Nothing in the prompt itself becomes a
+    special token.
+
+    Raises:
+        ValueError: A lone surrogate in the prompt.
+    """
+    has_end = DOCUMENT_END in tokenizer.special_tokens
+    before = tokenizer.encode(f"{DOCUMENT_END}\n") if has_end else []
+    return before + tokenizer.encode_spans([(prompt, False)])

@@ -14,6 +14,7 @@ from bpe_rs import (
 )
 
 from tok.decoding import DecodeStream
+from tok.shown import visible
 from tok.token_file import TokenFileInfo
 from tok.tokenizer import Tokenizer
 
@@ -27,4 +28,5 @@ __all__ = [
     "TokenFileInfo",
     "Tokenizer",
     "train_bpe",
+    "visible",
 ]
