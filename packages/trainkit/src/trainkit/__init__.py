@@ -35,6 +35,7 @@ from trainkit.optimizer import make_optimizer
 from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
+from trainkit.ranks import FirstRankFailedError, Ranks, join_ranks
 from trainkit.report import write_report
 from trainkit.run_lock import RunLock
 from trainkit.sampling import (
@@ -61,6 +62,7 @@ __all__ = [
     "DamagedCheckpointError",
     "EvalResult",
     "Execution",
+    "FirstRankFailedError",
     "JsonlLogger",
     "Logger",
     "Metrics",
@@ -69,6 +71,7 @@ __all__ = [
     "Precision",
     "PrecisionReport",
     "Prefetcher",
+    "Ranks",
     "ReportLogger",
     "RunLock",
     "Sampling",
@@ -86,6 +89,7 @@ __all__ = [
     "generate",
     "generate_stream",
     "get_batch",
+    "join_ranks",
     "learning_rate",
     "load_checkpoint",
     "make_optimizer",
