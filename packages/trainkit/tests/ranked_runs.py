@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 import torch._dynamo
-from tiny_run import make_data, make_trainer
+from tiny_run import make_data, make_model, make_trainer
 from trainkit import Terminated, join_ranks
 
 
@@ -29,8 +29,9 @@ def join(rank, size, port):
     return join_ranks()
 
 
-def train(ranks, directory, name, signalled, skews=False, **options):
-    trainer = make_trainer(directory, run=name, ranks=ranks, **options)
+def train(ranks, directory, name, signalled, skews=False, dtype="float32", **options):
+    model = make_model().to(getattr(torch, dtype))
+    trainer = make_trainer(directory, model=model, run=name, ranks=ranks, **options)
     trainer.resume()
     if skews and not ranks.is_first:
         with torch.no_grad():

@@ -15,11 +15,13 @@ from trainkit import (
     CsvLogger,
     Execution,
     Logger,
+    Ranks,
     ReportLogger,
     TensorboardLogger,
     Trainer,
     WandbLogger,
     make_optimizer,
+    rank_rows,
 )
 
 from train.config import RunConfig
@@ -33,22 +35,33 @@ from train.samples import SampleLogger
 Report = Callable[[str], None]
 
 
-def train(config: RunConfig, console: Console) -> RunResult:
+def train(config: RunConfig, console: Console, ranks: Ranks | None = None) -> RunResult:
     """Does what `config` says and returns what came of it.
 
+    Args:
+        config: What to do.
+        console: Where it is told.
+        ranks: Who does it, all with the same `config`; the first makes and writes what the others
+            read. None: this process alone.
+
     Raises:
-        ValueError: Settings, data, tokenizer and model that do not fit together.
+        ValueError: Settings, data, tokenizer and model that do not fit together, or ranks that
+            cannot have equal parts of a batch.
+        FirstRankFailedError: Not on the first rank, which raises what it met.
         FileNotFoundError: Data, or the run to resume, is not there.
         OSError: The disk is full; the checkpoints before are whole.
         AnomalyError: The loss is no number any more, or a spike, and the run is to stop for it.
         KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
     """
-    directory = old_directory(config.out) if config.resume else new_directory(config)
-    data_directory = ready_data(config, console.print)
+    ranks = ranks or Ranks()
+    directory = ranks.from_first(lambda: _place(config, ranks.size))
+    with ranks.first_goes_first():
+        data_directory = ready_data(config, console.print)
     owner = directory if config.resume else data_directory
     data = open_data(data_directory, owner / "tokenizer.json")
-    begin = _resume if config.resume else _begin
-    model, execution = begin(config, directory, data, console.print)
+    with ranks.first_goes_first():  # the others read what it recorded
+        begin = _begin if ranks.is_first and not config.resume else _resume
+        model, execution = begin(config, directory, data, console.print)
     optimizer = make_optimizer(model, config.training)
     trainer = Trainer(
         model,
@@ -58,14 +71,22 @@ def train(config: RunConfig, console: Console) -> RunResult:
         config.training,
         run_dir=directory,
         execution=execution,
-        loggers=_loggers(config, directory, data, model, console),
+        loggers=_loggers(config, directory, data, model, console) if ranks.is_first else [],
+        ranks=ranks,
     )
     if config.resume:
         console.print(f"resume      {directory} from step {trainer.resume():,}")
     trainer.train()
     result = evaluate_run(trainer, data, directory)
-    write_result(result)
+    if ranks.is_first:
+        write_result(result)
     return result
+
+
+def _place(config: RunConfig, num_ranks: int) -> Path:
+    """The run's directory; what can be refused at once is refused."""
+    rank_rows(config.training.batch_size, 0, num_ranks)
+    return old_directory(config.out) if config.resume else new_directory(config)
 
 
 def _begin(

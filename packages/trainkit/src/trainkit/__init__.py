@@ -2,7 +2,7 @@
 
 from trainkit.anomaly import AnomalyError
 from trainkit.atomic import replace_file
-from trainkit.batch import Batch, get_batch
+from trainkit.batch import Batch, get_batch, rank_rows
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
 from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
 from trainkit.config import TrainConfig
@@ -100,6 +100,7 @@ __all__ = [
     "penalize_repetition",
     "permute",
     "precision_context",
+    "rank_rows",
     "replace_file",
     "save_checkpoint",
     "top_k_filter",

@@ -40,9 +40,5 @@ def data_parallel(model: nn.Module, loss: Callable[..., Tensor]) -> DistributedD
     """
     # Buffers are computed alike on all ranks and never learnt. Weights are compared, not sent:
     # were one rank's wrong, that should be known, not mended in silence (`Ranks.check_equal`).
-    return DistributedDataParallel(
-        _Loss(model, loss),
-        init_sync=False,
-        gradient_as_bucket_view=True,
-        **{_SYNCS_BUFFERS: False},
-    )
+    syncs: dict[str, Any] = {_SYNCS_BUFFERS: False, "init_sync": False}
+    return DistributedDataParallel(_Loss(model, loss), gradient_as_bucket_view=True, **syncs)

@@ -177,7 +177,16 @@ def join_ranks() -> Generator[Ranks]:
     if size == 1:
         yield Ranks()
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    store, *_ = next(dist.rendezvous("env://"))
+    # torchrun's own store outlives a restart, and with it the addresses of the ranks before it:
+    # torch 2.15 tries them, and fails, unless torchrun runs with --standalone or --rdzv-backend.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
+        store=dist.PrefixStore(f"attempt-{attempt}", store),
+        rank=rank,
+        world_size=size,
+    )
     try:
         yield Ranks(rank, size)
     finally:
