@@ -22,6 +22,7 @@ TINY = "--model.d-model 16 --model.num-layers 1 --model.num-heads 2 --model.cont
 SHORT = "--max-steps 100 --batch-size 4 --eval-every 100 --checkpoint-every 10 --log-every 5"
 FAST = [*TINY.split(), *SHORT.split(), "--eval-tokens", "500", "--device", "cpu"]
 FAST += ["--precision", "fp32", "--compile", "off"]  # measured, they may differ from run to run
+FORKED = {3: "refused", 2: "undisturbed"}
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -56,16 +57,36 @@ def left(run):
     return {path.name: path.read_bytes() for path in tensors}, metrics, result, samples
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="finds a rank's process in Linux's /proc")
-def test_torchrun_brings_a_killed_rank_back_and_nothing_is_lost(data, tmp_path):
-    """At its first checkpoint, of ten. What it prints comes from one rank alone."""
-    flags = ["--data", data, *FAST, "--out"]
-    command = [sys.executable, PROGRAM, "2", str(free_port()), *flags, "undisturbed"]
-    subprocess.run(command, cwd=tmp_path, env=ONE_THREAD, check=True, capture_output=True)
+@pytest.fixture(scope="module")
+def forked(data, tmp_path_factory):
+    """An undisturbed run of two ranks, and one of three, which a batch of four cannot have."""
+    directory = tmp_path_factory.mktemp("forked")
+    runs = [[size, ["--data", str(data), *FAST, "--out", name]] for size, name in FORKED.items()]
+    command = [sys.executable, PROGRAM, json.dumps(runs)]
+    done = subprocess.run(
+        command, cwd=directory, env=ONE_THREAD, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return directory, dict(zip(FORKED.values(), json.loads(done.stdout), strict=True)), done.stderr
 
+
+def test_ranks_that_cannot_share_a_batch_are_refused_once_and_before_anything_is_written(forked):
+    directory, codes, words = forked
+    assert codes["refused"] == [1, 1, 1]
+    assert words.count("error: batch_size must be divisible by world_size") == 1
+    assert "Traceback" not in words
+    assert not (directory / "refused").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds a rank's process in Linux's /proc")
+def test_torchrun_brings_a_killed_rank_back_and_nothing_is_lost(data, forked, tmp_path):
+    """At its first checkpoint, of ten. What is printed comes from one rank alone."""
+    directory, codes, _ = forked
+    assert codes["undisturbed"] == [0, 0]
     places = ["--master-addr", "127.0.0.1", "--master-port", str(free_port())]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", *places]
-    command = [*torchrun, "--max-restarts=1", "-m", "train", *flags, "killed"]
+    train = ["-m", "train", "--data", data, *FAST, "--out", "killed"]
+    command = [*torchrun, "--max-restarts=1", *train]
     with open(tmp_path / "words", "w+") as words:
         run = subprocess.Popen(command, cwd=tmp_path, env=ONE_THREAD, stdout=words, stderr=words)
         latest = tmp_path / "killed" / "checkpoints" / "latest"
@@ -78,19 +99,7 @@ def test_torchrun_brings_a_killed_rank_back_and_nothing_is_lost(data, tmp_path):
     assert code == 0, told
     assert told.count("resume      killed from step ") == 1
     assert told.count("step 100: validation loss") == 1
-    assert left(tmp_path / "killed") == left(tmp_path / "undisturbed")
-
-
-def test_ranks_that_cannot_share_a_batch_are_refused_once_and_before_anything_is_written(
-    data, tmp_path
-):
-    command = [sys.executable, PROGRAM, "3", str(free_port()), "--data", data, "--out", "run"]
-    done = subprocess.run(
-        [*command, *FAST], cwd=tmp_path, env=ONE_THREAD, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.count("error: batch_size must be divisible by world_size") == 1
-    assert not (tmp_path / "run").exists()
+    assert left(tmp_path / "killed") == left(directory / "undisturbed")
 
 
 def test_a_restart_goes_on_with_a_run_that_had_begun(tmp_path, monkeypatch):
