@@ -5,6 +5,7 @@ stopped, bit for bit. Table: what is refused.
 """
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -177,6 +178,16 @@ def test_one_process_alone_agrees_with_itself(make_model):
 def test_a_rank_that_cannot_be_is_refused(rank, size):
     with pytest.raises(ValueError, match=r"rank must be in \[0, size\)"):
         Ranks(rank, size)
+
+
+def test_signals_that_nobody_could_agree_on_any_more_are_raised_at_the_end():
+    went_through = False
+    with pytest.raises(KeyboardInterrupt), Ranks(0, 2).stopped_together():  # noqa: PT012
+        signal.raise_signal(SIGINT)
+        signal.raise_signal(SIGINT)  # torchrun passes on what the terminal has sent, too
+        went_through = True
+    assert went_through
+    assert signal.getsignal(SIGINT) is signal.default_int_handler
 
 
 def test_the_others_hear_that_the_first_failed():

@@ -10,6 +10,8 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Int64
 from torch import Tensor, nn
+from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage] (documented)
+from torch.distributed.rendezvous import rendezvous
 
 from trainkit.interrupt import Terminated, remembered_signals
 from trainkit.model_state import model_tensors
@@ -177,13 +179,13 @@ def join_ranks() -> Generator[Ranks]:
     if size == 1:
         yield Ranks()
         return
-    store, *_ = next(dist.rendezvous("env://"))
+    store, *_ = next(rendezvous("env://"))
     # torchrun's own store outlives a restart, and with it the addresses of the ranks before it:
     # torch 2.15 tries them, and fails, unless torchrun runs with --standalone or --rdzv-backend.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo",
-        store=dist.PrefixStore(f"attempt-{attempt}", store),
+        store=PrefixStore(f"attempt-{attempt}", store),
         rank=rank,
         world_size=size,
     )

@@ -242,7 +242,7 @@ class Trainer:
         )
 
     def evaluate(self, *, whole: bool = False, stride: int | None = None) -> EvalResult:
-        """Evaluate on the validation data, in the training precision.
+        """Evaluate on the validation data, in the training precision; all ranks together.
 
         Args:
             whole: on all of it, whatever `eval_tokens` says.
