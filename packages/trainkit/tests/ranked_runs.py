@@ -6,7 +6,8 @@ would give them.
     ranked_runs.py DIRECTORY RUNS
 
 RUNS is JSON: for each run its `size`, its `name`, and if need be `signal`: [number, rank, step],
-one that a rank gets after its update; all else is for the config. Prints the exit codes of the
+one that a rank gets after its update; all else is for the config. One with `target_counts` computes
+the gradient of one batch instead. Prints the exit codes of the
 ranks, a list for each run.
 """
 
@@ -20,7 +21,16 @@ from pathlib import Path
 import torch
 import torch._dynamo
 from tiny_run import make_data, make_model, make_trainer
-from trainkit import Terminated, join_ranks
+from trainkit import (
+    Batch,
+    Execution,
+    Terminated,
+    TrainConfig,
+    join_ranks,
+    make_optimizer,
+    rank_rows,
+)
+from trainkit.step import Stepper
 
 
 def join(rank, size, port):
@@ -47,11 +57,30 @@ def train(ranks, directory, name, signalled, skews=False, dtype="float32", **opt
     trainer.train()
 
 
+def compute_gradients(ranks, directory, name, target_counts):
+    """Of a batch whose rows have so many targets that count, a row at a time; into `name`.json."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(17, (len(target_counts), 9), generator=generator)
+    mask = torch.arange(8) < torch.tensor(target_counts).unsqueeze(1)
+    rows = rank_rows(len(ids), ranks.rank, ranks.size)
+    batch = Batch(ids[rows, :-1], ids[rows, 1:], mask=mask[rows])
+    config = TrainConfig(batch_size=len(ids), gradient_accumulation_steps=len(ids))
+    model = make_model()
+    stepper = Stepper(model, make_optimizer(model, config), config, Execution(), ranks)
+    [loss] = ranks.sum([float(stepper.backward(batch, 0))])
+    if ranks.is_first:
+        gradients = {key: weight.grad.tolist() for key, weight in model.named_parameters()}
+        (directory / f"{name}.json").write_text(json.dumps({"loss": loss, **gradients}))
+
+
 def rank_exit_code(rank, directory, port, size, name, options):
     signalled = options.pop("signal", None)
     try:
         with join(rank, size, port) as ranks:
-            train(ranks, directory, name, signalled, **options)
+            if "target_counts" in options:
+                compute_gradients(ranks, directory, name, **options)
+            else:
+                train(ranks, directory, name, signalled, **options)
     except Terminated:
         return 143
     except KeyboardInterrupt:

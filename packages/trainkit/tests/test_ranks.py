@@ -45,6 +45,7 @@ RUNS = [
     {"size": 4, "name": "shrinking", **FP64, "signal": [SIGTERM, 3, 6]},
     {"size": 2, "name": "shrinking", **FP64, "signal": [SIGINT, 1, 12]},
     {"size": 1, "name": "shrinking", **FP64},
+    *({"size": size, "name": f"ragged-{size}", "target_counts": [8, 3, 1, 0]} for size in (1, 2)),
     {"size": 3, "name": "three"},
     {"size": 2, "name": "skewed", "skews": True},
 ]
@@ -104,6 +105,15 @@ def test_two_ranks_do_what_one_does_with_every_option(done, name):
     root = done.directory
     assert done.codes[f"{name}-2"] == [[0, 0]]
     assert_one_curve(root / f"{name}-2", root / f"{name}-1", ROUNDING_64, ROUNDING_LOSS)
+
+
+def test_targets_count_alike_on_all_ranks_even_where_one_has_none_in_its_last_rows(done):
+    alone, ranked = (
+        json.loads((done.directory / f"ragged-{size}.json").read_text()) for size in (1, 2)
+    )
+    assert ranked.keys() == alone.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(torch.tensor(ranked[name]), torch.tensor(value))
 
 
 @pytest.mark.parametrize("name", ["fp64-2", "fp64-4", "muon-2", "rollback-2"])
