@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from nnparts import TransformerConfig, TransformerLM
-from trainkit import Execution, TokenDataset, TrainConfig, Trainer, make_optimizer
+from trainkit import Execution, Ranks, TokenDataset, TrainConfig, Trainer, make_optimizer
 
 VOCAB_SIZE = 17
 
@@ -42,6 +42,7 @@ def make_trainer(
     run: str = "run",
     loggers: tuple[Any, ...] = (),
     execution: dict[str, Any] | None = None,
+    ranks: Ranks | None = None,
     **changes: Any,
 ) -> Trainer:
     fields = {"max_steps": 20, "batch_size": 4, "warmup_steps": 3, "log_every": 3, "max_lr": 1e-2}
@@ -57,6 +58,7 @@ def make_trainer(
         run_dir=directory / run,
         execution=Execution(**(execution or {})),
         loggers=loggers,
+        ranks=ranks,
     )
 
 

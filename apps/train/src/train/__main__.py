@@ -1,18 +1,21 @@
 """The command `train`."""
 
+import os
 import signal
 import sys
 import time
 
+import torch
 from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 from sample import load_run, pick_device, write
-from trainkit import AnomalyError, Terminated
+from trainkit import AnomalyError, FirstRankFailedError, Terminated, join_ranks
 
 from train.command_line import read_command_line
 from train.exit_codes import DIVERGED, FAILED
 from train.memory import keep_freed_memory
+from train.restart import restarted_arguments
 from train.result import RunResult
 from train.run import train
 
@@ -20,10 +23,16 @@ from train.run import train
 def main() -> None:
     """Runs `train` on the command line's arguments; exits with 1 and a sentence on bad input."""
     keep_freed_memory()
-    console = Console(highlight=False)
     start = time.perf_counter()
+    console = Console(highlight=False)
     try:
-        result = train(read_command_line(), console)
+        _take_own_gpu()
+        with join_ranks() as ranks:
+            console.quiet = not ranks.is_first
+            config = ranks.from_first(lambda: read_command_line(restarted_arguments(sys.argv[1:])))
+            result = train(config, console, ranks)
+    except FirstRankFailedError:
+        sys.exit(1)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         message = Text("error: ", style="bold red").append(str(error), style="not bold default")
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
@@ -32,7 +41,15 @@ def main() -> None:
         console.print("stopped; go on with: uv run train --resume")
         # 128 + the signal's number, as a shell says it.
         sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
-    _show(result, console, time.perf_counter() - start)
+    if ranks.is_first:
+        _show(result, console, time.perf_counter() - start)
+
+
+def _take_own_gpu() -> None:
+    """Makes "cuda" mean a GPU for each rank of this machine."""
+    if torch.cuda.is_available():
+        rank = int(os.environ.get("LOCAL_RANK", "0"))
+        torch.cuda.set_device(rank % torch.cuda.device_count())
 
 
 def _show(result: RunResult, console: Console, seconds: float) -> None:

@@ -2,7 +2,7 @@
 
 from trainkit.anomaly import AnomalyError
 from trainkit.atomic import replace_file
-from trainkit.batch import Batch, get_batch
+from trainkit.batch import Batch, get_batch, rank_rows
 from trainkit.bigrams import start_from_bigrams
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
 from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
@@ -37,6 +37,7 @@ from trainkit.optimizer import make_optimizer, set_hyperparameters
 from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
+from trainkit.ranks import FirstRankFailedError, Ranks, join_ranks
 from trainkit.report import write_report
 from trainkit.run_lock import RunLock
 from trainkit.sampling import (
@@ -65,6 +66,7 @@ __all__ = [
     "EvalResult",
     "Execution",
     "ExecutionChoice",
+    "FirstRankFailedError",
     "JsonlLogger",
     "Logger",
     "Metrics",
@@ -73,6 +75,7 @@ __all__ = [
     "Precision",
     "PrecisionReport",
     "Prefetcher",
+    "Ranks",
     "ReportLogger",
     "RunLock",
     "Sampling",
@@ -91,6 +94,7 @@ __all__ = [
     "generate",
     "generate_stream",
     "get_batch",
+    "join_ranks",
     "learning_rate",
     "load_checkpoint",
     "make_optimizer",
@@ -101,6 +105,7 @@ __all__ = [
     "penalize_repetition",
     "permute",
     "precision_context",
+    "rank_rows",
     "replace_file",
     "save_checkpoint",
     "set_hyperparameters",

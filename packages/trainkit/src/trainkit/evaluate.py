@@ -4,6 +4,7 @@ import math
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from trainkit.batch import make_batch
 from trainkit.dataset import TokenDataset
 from trainkit.loss import document_arguments
 from trainkit.precision import Precision, precision_context
+from trainkit.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def evaluate(
     max_tokens: int | None = None,
     stride: int | None = None,
     precision: Precision = "fp32",
+    ranks: Ranks | None = None,
 ) -> EvalResult:
     """Predict every token of `dataset` but the first, once.
 
@@ -66,6 +69,9 @@ def evaluate(
         stride: tokens from the start of a window to the start of the next; None: side by side,
             `context_length`.
         precision: what matrix products are computed in.
+        ranks: among whom the windows are divided, a batch in turn to each; all get the same
+            result, that of one process but for the order of the sum, in fp64. None: this process
+            alone.
 
     Raises:
         ValueError: the dataset is too short to predict anything, or `stride` is not in
@@ -77,14 +83,16 @@ def evaluate(
     count = len(dataset) - 1 if max_tokens is None else min(max_tokens, len(dataset) - 1)
     if count < 1:
         raise ValueError(f"evaluation needs at least 2 tokens, {dataset.path} has {len(dataset)}")
-    total = 0.0
+    ranks, total = ranks or Ranks(), 0.0
+    batches = _windows(count, context_length, stride, batch_size)
     with evaluation_mode(model), precision_context(precision, device):
-        for starts, length, new in _windows(count, context_length, stride, batch_size):
+        for starts, length, new in islice(batches, ranks.rank, None, ranks.size):
             windows = dataset.windows(starts, length + 1)
             batch = make_batch(windows, device, dataset.separator_id)
             logits = model(batch.inputs, **document_arguments(batch.document_ids))
             loss = cross_entropy(logits[:, -new:], batch.targets[:, -new:])
             total += loss.item() * len(starts) * new
+    [total] = ranks.sum([total])
     loss = total / count
     width = dataset.bytes_per_token
     return EvalResult(loss, count, loss / math.log(2) / width if width else None)

@@ -65,6 +65,38 @@ def deferred_interrupt() -> Generator[None]:
         before[signal.Signals(number)](number, frame)
 
 
+@contextmanager
+def remembered_signals() -> Generator[list[int]]:
+    """Remember the numbers of the signals that come inside the block, and raise nothing for them.
+
+    The signals are Ctrl-C's and SIGTERM. Does nothing outside the main thread, and leaves alone a
+    signal that someone else handles.
+
+    Yields:
+        Their numbers, the first first; the list grows.
+    """
+    numbers: list[int] = []
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    ours = [
+        number
+        for number, handler in before.items()
+        if handler in (signal.SIG_DFL, signal.default_int_handler)
+    ]
+    if not _is_main_thread():
+        ours = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        numbers.append(number)
+
+    for number in ours:
+        signal.signal(number, remember)
+    try:
+        yield numbers
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
 

@@ -16,15 +16,19 @@ def cost_metrics(
     tokens_per_step: int,
     shape: TransformerConfig,
     execution: Execution,
+    num_ranks: int = 1,
 ) -> dict[str, float]:
-    """What the updates of `lap` took; `wait_seconds` of it were spent waiting for batches."""
+    """What the updates of `lap` took; `wait_seconds` of it were spent waiting for batches.
+
+    The tokens are those of all ranks; a device's share of its peak is that of its own tokens.
+    """
     speed = lap.steps * tokens_per_step / lap.seconds
     costs = {"tokens_per_second": speed, "data_wait_share": wait_seconds / lap.seconds}
     if (memory := peak_memory_bytes(execution.device)) is not None:
         costs["peak_memory_bytes"] = memory
     if (peak_flops := execution.peak_flops) is not None:
         costs["mfu"] = model_flops_utilization(
-            shape, tokens_per_second=speed, peak_flops=peak_flops
+            shape, tokens_per_second=speed / num_ranks, peak_flops=peak_flops
         )
     return costs
 

@@ -1,5 +1,7 @@
 """One update of a model: the gradient of a batch's mean loss, clipped, and the optimizer's step."""
 
+from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,16 +12,18 @@ from torch.optim import Optimizer
 
 from trainkit.batch import Batch
 from trainkit.config import TrainConfig
+from trainkit.data_parallel import data_parallel
 from trainkit.execution import Execution
 from trainkit.loss import batch_loss
 from trainkit.precision import precision_context
+from trainkit.ranks import Ranks
 
 
 class Slope(NamedTuple):
     """Where a batch stands; still on the device, so that asking for a number is what waits."""
 
     loss: Tensor
-    """Mean cross-entropy, nats a token that counts."""
+    """Mean cross-entropy, nats a token that counts; of several ranks, this one's share of it."""
     grad_norm: Tensor
     """Of all gradients together, before clipping."""
 
@@ -27,28 +31,41 @@ class Slope(NamedTuple):
 class Stepper:
     """Computes gradients, and makes updates of them.
 
+    Each of several ranks is given its rows of a batch; gradients, their norm and the update are
+    those of the whole batch, and the same on all of them, bit for bit.
+
     Args:
         model: on the device of `execution`.
         optimizer: over the model's parameters.
         config: sizes, the clipping norm and the seed.
         execution: how it is computed.
+        ranks: who computes; None: this process alone.
     """
 
     def __init__(
-        self, model: nn.Module, optimizer: Optimizer, config: TrainConfig, execution: Execution
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        config: TrainConfig,
+        execution: Execution,
+        ranks: Ranks | None = None,
     ) -> None:
         self._model, self._optimizer = model, optimizer
         self._config, self._execution = config, execution
-        self._batch_loss = torch.compile(batch_loss) if execution.compile else batch_loss
+        self._ranks = ranks or Ranks()
+        loss = torch.compile(batch_loss) if execution.compile else batch_loss
+        self._parallel = data_parallel(model, loss) if self._ranks.are_many else None
+        self._loss = self._parallel or partial(loss, model)
+        self._has_settled = self._parallel is None
 
     def compute_gradients(self, batch: Batch, number: int) -> Slope:
         """Put the clipped gradient of the batch's mean loss into `.grad`; no weight moves.
 
         torch's global generator is seeded by `number`, so a model that draws (dropout) draws the
-        same for the same batch.
+        same for the same batch; each rank draws its own.
 
         Args:
-            batch: what to learn from.
+            batch: what to learn from; of several ranks, this one's rows.
             number: of the batch in the run, from 0 on.
         """
         loss = self.backward(batch, number)
@@ -56,31 +73,49 @@ class Stepper:
         return Slope(loss, norm)
 
     def backward(self, batch: Batch, number: int) -> Tensor:
-        """Like `compute_gradients`, unclipped; the mean loss.
+        """Like `compute_gradients`, unclipped; the mean loss, or this rank's share of it.
 
         It is computed a micro batch at a time. Each counts by its targets (`accumulation_weights`),
         so that what is learnt is the mean over those of the whole batch, however it is split.
         """
-        torch.manual_seed(_batch_seed(self._config.seed, number))
+        if not self._has_settled:
+            # DistributedDataParallel orders its buckets anew after its first backward pass, and
+            # sums over ranks come out in another order, too: the first update of a process would
+            # differ in its last bit from that of a process that never stopped. So it is done twice.
+            self._has_settled = True
+            self.backward(batch, number)
+        torch.manual_seed(_batch_seed(self._config.seed, number, self._ranks.rank))
         self._optimizer.zero_grad(set_to_none=True)
         parts = batch.split(self._config.micro_batch_size)
-        weights = accumulation_weights([part.target_count for part in parts])
+        weights = self._weights(parts)
         total = torch.zeros((), device=self._execution.device)
         for part, weight in zip(parts, weights, strict=True):
-            if weight > 0:  # the mean of no targets is NaN
+            if self._parallel is None or part is parts[-1]:
+                travelling = nullcontext()
+            else:
+                travelling = self._parallel.no_sync()  # gradients add up here first
+            with travelling:
                 total += self._backward_part(part, weight)
         return total
 
+    def _weights(self, parts: list[Batch]) -> list[float]:
+        """What each of this rank's parts counts, of those of all ranks."""
+        ranks, counts = self._ranks, [part.target_count for part in parts]
+        # Without a mask every rank has as many targets, and nobody need be asked.
+        all_counts = counts * ranks.size if parts[0].mask is None else ranks.gather(counts)
+        return accumulation_weights(all_counts)[ranks.rank * len(parts) :][: len(parts)]
+
     def _backward_part(self, part: Batch, weight: float) -> Tensor:
+        if weight == 0:  # the mean of no targets is NaN
+            if self._parallel is None:
+                return torch.zeros((), device=self._execution.device)
+            part = part._replace(mask=None)  # the other ranks wait for a gradient: 0
         with precision_context(self._execution.precision, self._execution.device):
-            loss = weight * self._batch_loss(
-                self._model,
-                part.inputs,
-                part.targets,
-                document_ids=part.document_ids,
-                mask=part.mask,
+            loss = weight * self._loss(
+                part.inputs, part.targets, document_ids=part.document_ids, mask=part.mask
             )
-            loss.backward()
+            # The mean over ranks that DistributedDataParallel takes is to be a sum.
+            (self._ranks.size * loss).backward()
         return loss.detach()
 
     def apply(self, lr: float) -> None:
@@ -90,6 +125,7 @@ class Stepper:
         self._optimizer.step()
 
 
-def _batch_seed(seed: int, number: int) -> int:
-    """A seed for what the model draws in one update: a pure function of (seed, number)."""
-    return int(np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0])
+def _batch_seed(seed: int, number: int, rank: int) -> int:
+    """A seed for what the model draws in one update: a pure function of the arguments."""
+    # The first rank's is that of [seed, number]: SeedSequence fills up with zeros.
+    return int(np.random.SeedSequence([seed, number, rank]).generate_state(1, np.uint64)[0])

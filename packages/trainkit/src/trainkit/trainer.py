@@ -7,12 +7,13 @@ from os import PathLike
 from pathlib import Path
 from typing import NoReturn, cast
 
+import torch
 from nnparts import TransformerConfig
 from torch import nn
 from torch.optim import Optimizer
 
 from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly
-from trainkit.batch import Batch
+from trainkit.batch import Batch, rank_rows
 from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
 from trainkit.config import TrainConfig
@@ -31,6 +32,7 @@ from trainkit.model_state import unwrap
 from trainkit.optimizer import set_hyperparameters
 from trainkit.prefetch import Prefetcher
 from trainkit.progress import Progress
+from trainkit.ranks import Ranks
 from trainkit.run_lock import RunLock
 from trainkit.step import Slope, Stepper
 
@@ -59,7 +61,10 @@ class Trainer:
       (where there is `ema_decay`), `tokens` and `wall_seconds`.
 
     A run that was killed and resumed gives the same weights, optimizer state and metrics, times
-    aside, bit for bit (same machine, same number of threads).
+    aside, bit for bit (same machine, same number of threads and of ranks).
+
+    Several `ranks` train one model: each computes its rows of the same batches and its part of an
+    evaluation, and makes the same update, whatever their number. The first writes and logs for all.
 
     Args:
         model: on the device of `execution`; a `TransformerLM`, or anything with its `config` and
@@ -70,7 +75,9 @@ class Trainer:
         config: how to train.
         run_dir: the run's directory, made if need be.
         execution: how the steps are computed; None: on the CPU in fp32, not compiled.
-        loggers: get every line of the metrics; one that fails costs a warning, not the run.
+        loggers: get every line of the metrics; one that fails costs a warning, not the run. Of
+            several ranks, the first's.
+        ranks: who trains, all with the same arguments; None: this process alone.
 
     Attributes:
         progress: how far the run has come.
@@ -78,7 +85,7 @@ class Trainer:
         checkpoints: the run's `CheckpointManager`.
 
     Raises:
-        ValueError: model, data and config do not fit together.
+        ValueError: model, data, config and number of ranks do not fit together.
     """
 
     def __init__(
@@ -92,9 +99,11 @@ class Trainer:
         run_dir: str | PathLike[str],
         execution: Execution | None = None,
         loggers: Iterable[Logger] = (),
+        ranks: Ranks | None = None,
     ) -> None:
         self.model, self.optimizer, self.config = model, optimizer, config
-        self.execution = execution or Execution()
+        self.execution, self._ranks = execution or Execution(), ranks or Ranks()
+        rank_rows(config.batch_size, self._ranks.rank, self._ranks.size)  # refused here, if at all
         self.train_data, self.valid_data = train_data, valid_data
         self.context_length = cast(TransformerConfig, unwrap(model).config).context_length
         self.run_dir = Path(run_dir)
@@ -111,9 +120,9 @@ class Trainer:
         self._clock = RunClock()
         self._waited = 0.0
         self._seen_step = 0  # of the latest checkpoint when resumed, whether it was whole or not
-        self._guests = [GuardedLogger(logger) for logger in loggers]
+        self._guests = [GuardedLogger(logger) for logger in loggers if self._ranks.is_first]
         self._watch = AnomalyWatch(model, config, self.run_dir / "anomalies")
-        self._stepper = Stepper(model, optimizer, config, self.execution)
+        self._stepper = Stepper(model, optimizer, config, self.execution, self._ranks)
         self._is_updating = False
         self._retunes = False
         check_fit(model, train_data, valid_data, self.execution.device)
@@ -159,7 +168,8 @@ class Trainer:
 
         Ctrl-C and SIGTERM save a checkpoint at the end of the update under way and are raised
         then, as KeyboardInterrupt and its kind `Terminated`; a second one is raised at once, and
-        the last checkpoint stays the latest.
+        the last checkpoint stays the latest. Of several ranks, one that gets a signal stops all
+        when next a loss is read: at a line of the metrics, or a checkpoint.
 
         Returns:
             The evaluation after the last step.
@@ -173,17 +183,14 @@ class Trainer:
                 of the metrics does not fit; the checkpoints before are whole, and so is each line.
         """
         self.model.train()
-        with RunLock(self.run_dir), terminable(), ExitStack() as at_end:
-            averaged = None if self.average is None else {"ema": self.average.tensors()}
-            needed = checkpoint_bytes(self.model, self.optimizer, averaged)
-            require_space(self.run_dir, needed)
-            self._open_metrics()
-            for logger in [self._metrics, *self._guests]:
-                at_end.callback(logger.close)
-            at_end.callback(self.checkpoints.wait)
-            if self.config.on_anomaly == "rollback" and self.checkpoints.latest_step() is None:
-                self._save()
-                self.checkpoints.wait()  # or there might be nothing to go back to
+        with self._ranks.stopped_together(), terminable(), ExitStack() as at_end:
+            with self._ranks.first_goes_first():
+                if self._ranks.is_first:
+                    self._open(at_end)
+            self._ranks.check_equal(self.step, self.model)
+            if self.config.on_anomaly == "rollback" and self._ranks.from_first(self._is_unsaved):
+                self._save()  # or there would be nothing to go back to
+                self.checkpoints.wait()  # nor while it is on its way to the disk
             self._batches = self._prefetcher()
             at_end.callback(lambda: self._batches.close())
             try:
@@ -192,6 +199,20 @@ class Trainer:
                 if not self._is_updating:
                     self._save()
                 raise
+
+    def _open(self, at_end: ExitStack) -> None:
+        """Take hold of `run_dir`, and leave it as `at_end` closes."""
+        at_end.enter_context(RunLock(self.run_dir))
+        averaged = None if self.average is None else {"ema": self.average.tensors()}
+        needed = checkpoint_bytes(self.model, self.optimizer, averaged)
+        require_space(self.run_dir, needed)
+        self._open_metrics()
+        for logger in [self._metrics, *self._guests]:
+            at_end.callback(logger.close)
+        at_end.callback(self.checkpoints.wait)
+
+    def _is_unsaved(self) -> bool:
+        return self.checkpoints.latest_step() is None
 
     def _train(self) -> EvalResult:
         result = self._evaluate_if_due()
@@ -202,6 +223,7 @@ class Trainer:
                     self._log_if_due(slope, batch)
             result = self._evaluate_if_due()
             self._save_if_due()
+            self._ranks.raise_if_stopped()
         return result or self.evaluate()
 
     @property
@@ -214,9 +236,12 @@ class Trainer:
         """The batches that are still to come."""
         config, passed_over = self.config, self.progress.passed_over
         data, length, device = self.train_data, self.context_length, self.execution.device
+        rank, size = self._ranks.rank, self._ranks.size
 
         def make(number: int) -> Batch:  # without self: a cycle would keep the files open for long
-            return data.batch(config.seed, number, config.batch_size, length, device)
+            return data.batch(
+                config.seed, number, config.batch_size, length, device, rank=rank, world_size=size
+            )
 
         return Prefetcher(
             make,
@@ -226,7 +251,7 @@ class Trainer:
         )
 
     def evaluate(self, *, whole: bool = False, stride: int | None = None) -> EvalResult:
-        """Evaluate on the validation data, in the training precision.
+        """Evaluate on the validation data, in the training precision; all ranks together.
 
         Args:
             whole: on all of it, whatever `eval_tokens` says.
@@ -246,6 +271,7 @@ class Trainer:
             max_tokens=None if whole else self.config.eval_tokens,
             stride=stride,
             precision=self.execution.precision,
+            ranks=self._ranks,
         )
 
     @property
@@ -266,7 +292,10 @@ class Trainer:
         """Learn from one batch; `step` then counts it. None: it was not learnt from."""
         self._is_updating = True
         slope = self._stepper.compute_gradients(batch, self.progress.batch_number)
-        problem = self._watch.judge(slope, self.progress) if self.config.reads_each_loss else None
+        problem = None
+        if self.config.reads_each_loss:
+            slope = self._of_all(slope)
+            problem = self._watch.judge(slope, self.progress)
         if problem is None:
             self._stepper.apply(self._lr(self.step + 1))
             self.progress.step += 1
@@ -277,6 +306,13 @@ class Trainer:
         self._is_updating = False
         return slope if problem is None else None
 
+    def _of_all(self, slope: Slope) -> Slope:
+        """`slope` with the loss of the whole batch; here ranks hear of a signal to one of them."""
+        if not self._ranks.are_many:
+            return slope
+        [loss] = self._ranks.sum([float(slope.loss)])
+        return slope._replace(loss=torch.tensor(loss))
+
     def _lr(self, step: int) -> float:
         return learning_rate(step, self.config)
 
@@ -284,13 +320,12 @@ class Trainer:
         """Stop, skip or roll back, as configured; no weight has moved yet."""
         progress, config = self.progress, self.config
         self._stepper.backward(batch, progress.batch_number)  # the norms as before clipping
-        problem = self._watch.record(
-            problem, slope, batch, progress, step=self.step + 1, batch_number=progress.batch_number
-        )
+        problem = self._record(problem, slope, batch, self.step + 1, progress.batch_number)
         before = progress.rollbacks if config.on_anomaly == "rollback" else progress.skips_in_a_row
         if config.on_anomaly == "stop" or before >= config.max_anomalies:
             self._stop(problem)
-        warnings.warn(f"{problem}: {config.on_anomaly}", RuntimeWarning, stacklevel=2)
+        if self._ranks.is_first:
+            warnings.warn(f"{problem}: {config.on_anomaly}", RuntimeWarning, stacklevel=2)
         if config.on_anomaly == "skip":
             progress.step += 1
             progress.skipped_steps += 1
@@ -307,10 +342,12 @@ class Trainer:
         next_batch, rollbacks = self.progress.batch_number + 1, self.progress.rollbacks + 1
         wall_seconds = self._clock.wall_seconds
         self._wait_for_checkpoint()  # the latest may still be on its way to the disk
+        self._ranks.wait()
         self.resume(retune=self._retunes)
         self._clock = RunClock(wall_seconds, self.step)
         self.progress.rollbacks, self.progress.passed_over = rollbacks, next_batch - self.step
-        self._metrics.rewind(self.step)
+        if self._ranks.is_first:
+            self._metrics.rewind(self.step)
         self._batches.close()
         self._batches, self._waited = self._prefetcher(), 0.0
 
@@ -324,6 +361,8 @@ class Trainer:
         is_log_due = self._is_due(self.config.log_every) or self.step == 1
         if not (is_log_due or self._is_due(self.config.checkpoint_every)):
             return
+        if not self.config.reads_each_loss:
+            slope = self._of_all(slope)
         self._check_finite(slope, batch)  # before a checkpoint, too: a bad one helps nobody
         if is_log_due:
             self._log(
@@ -345,6 +384,7 @@ class Trainer:
             tokens_per_step=self._tokens_per_step,
             shape=cast(TransformerConfig, unwrap(self.model).config),
             execution=self.execution,
+            num_ranks=self._ranks.size,
         )
 
     def _evaluate_if_due(self) -> EvalResult | None:
@@ -384,6 +424,9 @@ class Trainer:
             )
 
     def _save(self) -> None:
+        self._ranks.check_equal(self.step, self.model)
+        if not self._ranks.is_first:
+            return
         self._wait_for_checkpoint()
         self._metrics.sync()  # a checkpoint promises that the lines up to it are there
         progress, average = self.progress, self.average
@@ -400,6 +443,8 @@ class Trainer:
         return self.step > 0 and (self.step % every == 0 or self.step == self.config.max_steps)
 
     def _log(self, metrics: Metrics) -> None:
+        if not self._ranks.is_first:
+            return
         counts = {"tokens": self.tokens, "wall_seconds": self._clock.wall_seconds}
         for logger in [self._metrics, *self._guests]:
             logger.log(self.step, {**metrics, **counts})
@@ -421,8 +466,18 @@ class Trainer:
         problem = find_anomaly(float(slope.loss), float(slope.grad_norm))
         if problem is not None:
             number = self.progress.batch_number - 1
-            self._stop(
-                self._watch.record(
-                    problem, slope, batch, self.progress, step=self.step, batch_number=number
-                )
+            self._stop(self._record(problem, slope, batch, self.step, number))
+
+    def _record(
+        self, problem: str, slope: Slope, batch: Batch, step: int, batch_number: int
+    ) -> str:
+        """Save an anomaly and its whole batch; a sentence that says where."""
+        if not self._ranks.is_first:
+            return f"at step {step} {problem}"
+        if self._ranks.are_many:
+            batch = self.train_data.batch(
+                self.config.seed, batch_number, self.config.batch_size, self.context_length, "cpu"
             )
+        return self._watch.record(
+            problem, slope, batch, self.progress, step=step, batch_number=batch_number
+        )

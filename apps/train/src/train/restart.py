@@ -1,0 +1,33 @@
+"""A run that torchrun starts again, with the same words, because a rank of it has died."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def restarted_arguments(arguments: Sequence[str]) -> list[str]:
+    """`arguments`, with --resume where torchrun starts again what has begun.
+
+    Reads torchrun's environment: how often it has restarted, and how often it may.
+
+    Raises:
+        ValueError: it may restart, but there is no --out by which the run would be found.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    chosen = parser.parse_known_args(arguments)[0]
+    if chosen.out is None and _from_torchrun("MAX_RESTARTS"):
+        raise ValueError(
+            "torchrun may restart this run, and can find it again by --out alone: name it, or run"
+            " torchrun with --max-restarts=0"
+        )
+    if chosen.resume or chosen.out is None or not _from_torchrun("RESTART_COUNT"):
+        return list(arguments)
+    has_begun = (chosen.out / "config.json").is_file()
+    return [*arguments, *(["--resume"] if has_begun else [])]
+
+
+def _from_torchrun(name: str) -> int:
+    return int(os.environ.get(f"TORCHELASTIC_{name}", "0"))

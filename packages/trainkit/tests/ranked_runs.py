@@ -1,0 +1,126 @@
+"""Runs of several ranks, one after another; the program behind test_ranks.py.
+
+It forks the ranks, as killed_runs.py does and for its reasons, into the environment that torchrun
+would give them.
+
+    ranked_runs.py DIRECTORY RUNS
+
+RUNS is JSON: for each run its `size`, its `name`, and if need be `signal`: [number, rank, step],
+one that a rank gets after its update; all else is for the config. One with `target_counts` computes
+the gradient of one batch instead. Prints the exit codes of the
+ranks, a list for each run.
+"""
+
+import json
+import os
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+import torch._dynamo
+from tiny_run import make_data, make_model, make_trainer
+from trainkit import (
+    Batch,
+    Execution,
+    Terminated,
+    TrainConfig,
+    join_ranks,
+    make_optimizer,
+    rank_rows,
+)
+from trainkit.step import Stepper
+
+
+def join(rank, size, port):
+    places = {"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in places.items()})
+    return join_ranks()
+
+
+def train(ranks, directory, name, signalled, skews=False, dtype="float32", **options):
+    model = make_model().to(getattr(torch, dtype))
+    trainer = make_trainer(directory, model=model, run=name, ranks=ranks, **options)
+    trainer.resume()
+    if skews and not ranks.is_first:
+        with torch.no_grad():
+            trainer.model.ln_final.weight[0] += 1e-7
+    if signalled and signalled[1] == ranks.rank:
+        number, _, step = signalled
+
+        def send(*_):
+            if trainer.step + 1 == step:  # the update is made, and not yet counted
+                os.kill(os.getpid(), number)
+
+        trainer.optimizer.register_step_post_hook(send)
+    trainer.train()
+
+
+def compute_gradients(ranks, directory, name, target_counts):
+    """Of a batch whose rows have so many targets that count, a row at a time; into `name`.json."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(17, (len(target_counts), 9), generator=generator)
+    mask = torch.arange(8) < torch.tensor(target_counts).unsqueeze(1)
+    rows = rank_rows(len(ids), ranks.rank, ranks.size)
+    batch = Batch(ids[rows, :-1], ids[rows, 1:], mask=mask[rows])
+    config = TrainConfig(batch_size=len(ids), gradient_accumulation_steps=len(ids))
+    model = make_model()
+    stepper = Stepper(model, make_optimizer(model, config), config, Execution(), ranks)
+    [loss] = ranks.sum([float(stepper.backward(batch, 0))])
+    if ranks.is_first:
+        gradients = {key: weight.grad.tolist() for key, weight in model.named_parameters()}
+        (directory / f"{name}.json").write_text(json.dumps({"loss": loss, **gradients}))
+
+
+def rank_exit_code(rank, directory, port, size, name, options):
+    signalled = options.pop("signal", None)
+    try:
+        with join(rank, size, port) as ranks:
+            if "target_counts" in options:
+                compute_gradients(ranks, directory, name, **options)
+            else:
+                train(ranks, directory, name, signalled, **options)
+    except Terminated:
+        return 143
+    except KeyboardInterrupt:
+        return 130
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def fork_rank(rank, directory, port, size, name, **options):
+    if child := os.fork():
+        return child
+    code = rank_exit_code(rank, directory, port, size, name, options)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def exit_code(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def main():
+    directory, runs = Path(sys.argv[1]), json.loads(sys.argv[2])
+    torch.set_num_threads(1)
+    for name, count in (("train", 500), ("valid", 60)):
+        make_data(directory, name, count)
+    codes = []
+    for run in runs:
+        port = free_port()
+        children = [fork_rank(rank, directory, port, **run) for rank in range(run["size"])]
+        codes.append([exit_code(child) for child in children])
+    print(json.dumps(codes))
+
+
+if __name__ == "__main__":
+    main()
