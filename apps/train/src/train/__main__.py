@@ -34,7 +34,9 @@ def main() -> None:
     except FirstRankFailedError:
         sys.exit(1)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
-        message = Text("error: ", style="bold red").append(str(error), style="not bold default")
+        place = f" on rank {os.environ['RANK']}" if console.quiet else ""
+        message = Text(f"error{place}: ", style="bold red")
+        message.append(str(error), style="not bold default")
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(DIVERGED if isinstance(error, AnomalyError) else FAILED)
     except KeyboardInterrupt as stop:
