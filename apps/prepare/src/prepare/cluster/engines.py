@@ -135,6 +135,9 @@ def run_ray(url: str, plan: Plan, config: ClusterConfig) -> None:
         ModuleNotFoundError: Ray is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
+    # Under `uv run` Ray would send this directory to its workers and start them by `uv run` there,
+    # where there is no environment: they die one after the other, and the run waits for ever.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     ray = cast(Any, importlib.import_module("ray"))
     ray.init(logging_level="ERROR", log_to_driver=False)
     try:
