@@ -124,6 +124,19 @@ def run_local(url: str, plan: Plan, config: ClusterConfig) -> None:
         )
 
 
+def import_ray() -> Any:
+    """Ray, which reads these variables when it is imported.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
+    # Under `uv run` Ray would send this directory to its workers and start them by `uv run` there,
+    # where there is no environment: they die one after the other, and the run waits for ever.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    return importlib.import_module("ray")
+
+
 def run_ray(url: str, plan: Plan, config: ClusterConfig) -> None:
     """Does all stages on a Ray cluster, one after the other.
 
@@ -134,11 +147,7 @@ def run_ray(url: str, plan: Plan, config: ClusterConfig) -> None:
         TaskFailed: a task did; the others of its stage were done.
         ModuleNotFoundError: Ray is not installed.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
-    # Under `uv run` Ray would send this directory to its workers and start them by `uv run` there,
-    # where there is no environment: they die one after the other, and the run waits for ever.
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    ray = cast(Any, importlib.import_module("ray"))
+    ray = import_ray()
     ray.init(logging_level="ERROR", log_to_driver=False)
     try:
         for stage in plan.stages:

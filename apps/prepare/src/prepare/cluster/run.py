@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from tok import Tokenizer
 from prepare.cluster.engines import (
     TaskFailed,
     check_slurm,
+    import_ray,
     jobs_at_work,
     run_local,
     run_ray,
@@ -45,7 +45,7 @@ def run(config: PrepareConfig, report: Report) -> None:
     if config.cluster.executor == "slurm":
         _check_slurm(config, folder)
     if config.cluster.executor == "ray":
-        importlib.import_module("ray")  # before the first file is written
+        import_ray()  # before the first file is written
     plan = find_or_make_plan(config, folder)
     report(_describe(plan))
     if config.cluster.executor == "slurm":
