@@ -31,4 +31,5 @@ def test_memory_that_is_kept_is_not_handed_out_again():
     told = "from train.memory import keep_freed_memory; keep_freed_memory()"
     pages_of_all = 10 * 3 * 4096
     # Untold it is 65,000 to 82,000 as a rule, and now and then, by the heap's luck, nothing.
-    assert faults(told) < 0.1 * pages_of_all
+    # Told it is nearly nothing, or once in many runs 12,288: a round's pages a second time.
+    assert faults(told) < 0.25 * pages_of_all

@@ -1,6 +1,7 @@
 """Resuming. Property: stopped and resumed, however often, equals never stopped, bit for bit."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import torch
 from nnparts import TransformerConfig
 from torch import nn
-from trainkit import CheckpointManager
+from trainkit import CheckpointManager, Terminated
 from trainkit.interrupt import deferred_interrupt
 
 TINY_RUN = Path(__file__).with_name("tiny_run.py")
@@ -162,6 +163,24 @@ def test_ctrl_c_saves_a_checkpoint_and_is_raised(tmp_path, make_trainer, monkeyp
     assert again.resume() == trainer.step == (8 if moment == "update" else 10)
     again.train()
     assert_same_run(again, undisturbed)
+
+
+def test_a_signal_while_the_last_checkpoint_is_on_its_way_loses_no_step(
+    tmp_path, make_trainer, monkeypatch
+):
+    trainer = make_trainer(tmp_path, max_steps=3, checkpoint_every=3)
+    write = trainer.checkpoints._write
+
+    def write_late(*what):
+        time.sleep(0.1)  # training has ended by now, and waits
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        write(*what)
+
+    monkeypatch.setattr(trainer.checkpoints, "_write", write_late)
+    with pytest.raises(Terminated):
+        trainer.train()
+    assert trainer.checkpoints.latest_step() == 3
 
 
 def test_a_second_ctrl_c_ends_at_once_and_saves_nothing_half_done(

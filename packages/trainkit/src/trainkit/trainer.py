@@ -194,7 +194,10 @@ class Trainer:
             self._batches = self._prefetcher()
             at_end.callback(lambda: self._batches.close())
             try:
-                return self._train()
+                result = self._train()
+                with deferred_interrupt():  # the last checkpoint may still be on its way
+                    self.checkpoints.wait()
+                return result
             except KeyboardInterrupt:
                 if not self._is_updating:
                     self._save()
