@@ -218,7 +218,8 @@ class Trainer:
         return self.checkpoints.latest_step() is None
 
     def _train(self) -> EvalResult:
-        result = self._evaluate_if_due()
+        if (result := self._evaluate_if_due()) is not None:
+            self._save_if_due()  # the run was stopped in it, and saved as not yet evaluated
         while not self._is_finished:
             with deferred_interrupt():
                 batch = next(self._batches)
