@@ -165,6 +165,23 @@ def test_ctrl_c_saves_a_checkpoint_and_is_raised(tmp_path, make_trainer, monkeyp
     assert_same_run(again, undisturbed)
 
 
+def test_a_run_stopped_in_its_last_evaluation_is_saved_with_it_when_resumed(
+    tmp_path, make_trainer, monkeypatch
+):
+    def stop():
+        raise KeyboardInterrupt
+
+    trainer = make_trainer(tmp_path, max_steps=3, checkpoint_every=3)
+    monkeypatch.setattr(trainer, "evaluate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    resumed = make_trainer(tmp_path, max_steps=3, checkpoint_every=3)
+    assert resumed.resume() == 3
+    resumed.train()
+    state = json.loads((resumed.run_dir / "checkpoints/step-000003/state.json").read_text())
+    assert state["extra"]["evaluated_step"] == 3
+
+
 def test_a_signal_while_the_last_checkpoint_is_on_its_way_loses_no_step(
     tmp_path, make_trainer, monkeypatch
 ):
