@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,15 @@ def test_another_number_of_threads_is_told(go_on):
     assert code == 0
     assert "began with 3 threads and goes on with 1" in words
     assert "OMP_NUM_THREADS=3 keeps them" in words
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_from_bigrams_again(call, tiny_flags):
+    flags = ["--out", "run", "--max-steps", 10, "--bigram-updates", 5, *tiny_flags]
+    assert call(*flags)[0] == 0
+    undisturbed = weights(10)
+    shutil.rmtree(RUN / "checkpoints")  # what is there of a run that was killed so early
+    (RUN / "metrics.jsonl").unlink()
+    code, words = call("--resume", "--out", "run")
+    assert code == 0, words
+    assert "bigrams 5 updates" in words
+    assert weights(10) == undisturbed

@@ -84,6 +84,8 @@ def resume(
         if "compile" not in changed:
             kept["compile"] = "on" if execution.compile else "off"
         execution = _choose(replace(config, **kept), model, data, report)
+    if not (directory / "checkpoints" / "latest").exists():  # it was killed before its first one
+        _start_from_bigrams(config, model, data, execution, report)
     return config, execution
 
 
