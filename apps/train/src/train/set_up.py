@@ -148,7 +148,11 @@ def _start_from_bigrams(
 ) -> None:
     if config.bigram_updates:
         loss = start_from_bigrams(
-            model, data.train, updates=config.bigram_updates, precision=execution.precision
+            model,
+            data.train,
+            updates=config.bigram_updates,
+            precision=execution.precision,
+            look_back_heads=config.look_back_heads,
         )
         report(f"bigrams     {config.bigram_updates} updates, loss {loss:.3f} nats a token")
 

@@ -11,9 +11,11 @@ from optimkit import AdamW
 from torch import Tensor
 
 from trainkit.dataset import TokenDataset
+from trainkit.looking_back import look_back
 from trainkit.precision import Precision, precision_context
 
 _ROWS = 1024  # of logits at once: 16 MB for 4,096 tokens, 200 MB for 50,257
+_CONSTANT = 2.0  # standard deviations of an embedding's numbers
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class PairCounts:
             vocab_size,
         )
 
+    @property
+    def of_tokens(self) -> Float[Tensor, " vocab_size"]:
+        """How often each token is the first of a pair."""
+        return torch.bincount(self.first, self.count.double(), self.vocab_size).float()
+
     def rows(self, start: int, stop: int) -> Float[Tensor, "rows vocab_size"]:
         """The counts after each token in [start, stop)."""
         low, high = torch.searchsorted(self.first, torch.tensor([start, stop])).tolist()
@@ -58,6 +65,7 @@ def start_from_bigrams(
     lr: float = 0.02,
     max_tokens: int = 20_000_000,
     precision: Precision = "fp32",
+    look_back_heads: int = 0,
 ) -> float:
     """Make `model` the best bigram model that its embeddings and head can be, before it is trained.
 
@@ -70,6 +78,9 @@ def start_from_bigrams(
     `vocab_size` tokens through the head. A model of 5 M parameters that starts so predicts tales
     at 1.88 bits a byte before its first step; without, it takes 500,000 tokens to get there.
 
+    All embeddings begin with one number alike, so that the head has a bias to learn and the first
+    layer a constant to make heads of that look back (`look_back`).
+
     Args:
         model: untrained, with the norm before its sublayers or none.
         dataset: what it will be trained on.
@@ -79,13 +90,15 @@ def start_from_bigrams(
         max_tokens: pairs are counted in the first so many tokens, which bounds time and memory
             (32 bytes each).
         precision: what matrix products are computed in.
+        look_back_heads: how many of the first layer's heads begin by looking 1, 2, 3, ... tokens
+            back, so that its blocks learn from the first step what follows more than one token.
 
     Returns:
         The loss over all pairs before the last step, nats a token.
 
     Raises:
-        ValueError: a model with norm "post", which no silence makes look past its blocks, or fewer
-            than two tokens.
+        ValueError: a model with norm "post", which no silence makes look past its blocks; fewer
+            than two tokens; heads that can't look back (see `look_back`).
     """
     if model.config.norm == "post":
         raise ValueError(
@@ -97,6 +110,9 @@ def start_from_bigrams(
     ids = dataset.windows(np.zeros(1, np.int64), min(len(dataset), max_tokens))[0]
     counts = PairCounts.of(ids, model.config.vocab_size)
     model.silence_blocks()
+    with torch.no_grad():
+        embeddings = model.token_embeddings.weight
+        embeddings[:, 0] = _CONSTANT * embeddings.std()
     learning = [model.token_embeddings, model.ln_final, model.lm_head]
     weights = {id(p): p for module in learning for p in module.parameters()}  # tied: once
     optimizer = AdamW(list(weights.values()), lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
@@ -107,6 +123,8 @@ def start_from_bigrams(
         loss = _backward(model, counts, precision)
         optimizer.step()
     optimizer.zero_grad()
+    if look_back_heads:
+        look_back(model, counts.of_tokens, range(1, look_back_heads + 1))
     return loss
 
 
