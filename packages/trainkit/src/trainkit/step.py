@@ -118,6 +118,13 @@ class Stepper:
             (self._ranks.size * loss).backward()
         return loss.detach()
 
+    def of_all_ranks(self, slope: Slope) -> Slope:
+        """`slope` with the loss of the whole batch; here ranks hear of a signal to one of them."""
+        if not self._ranks.are_many:
+            return slope
+        [loss] = self._ranks.sum([float(slope.loss)])
+        return slope._replace(loss=torch.tensor(loss))
+
     def apply(self, lr: float) -> None:
         """Let the optimizer go a step down the gradients, at learning rate `lr`."""
         for group in self._optimizer.param_groups:
