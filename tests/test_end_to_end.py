@@ -5,11 +5,11 @@ Property: a run that was killed and resumed is the run that never stopped. Table
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,25 +32,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run_train(monkeypatch, tmp_path, capsys):
+def run_train(run_command):
     """Runs the command in this process, in an empty directory; gives its exit code and words."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*flags: object) -> tuple[int, str]:
-        return command(monkeypatch, capsys, train_main, "train", *flags)
-
-    return run
-
-
-def command(monkeypatch, capsys, main, name: str, *flags: object) -> tuple[int, str]:
-    monkeypatch.setattr(sys, "argv", [name, *map(str, flags)])
-    code = 0
-    try:
-        main()
-    except SystemExit as stopped:
-        code = stopped.code
-    output = capsys.readouterr()
-    return code, re.sub(r"\s+", " ", output.out + output.err)
+    return partial(run_command, train_main)
 
 
 def metrics(run: Path) -> list[dict[str, float]]:
@@ -67,7 +51,7 @@ def weights(run: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
-def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
+def test_text_becomes_a_model_that_writes(data, run_train, run_command):
     code, words = run_train("--data", data, "--out", "run", "--max-steps", 20, *FAST)
     assert code == 0, words
     run = Path("run")
@@ -101,13 +85,13 @@ def test_text_becomes_a_model_that_writes(data, run_train, monkeypatch, capsys):
 
     flags = ["--run", "run", "--prompt", "Once upon a time", "--max-new-tokens", 20]
     flags += ["--num-samples", 2, "--seed", 5]
-    code, first = command(monkeypatch, capsys, sample_main, "sample", *flags)
+    code, first = run_command(sample_main, *flags)
     assert code == 0, first
     assert first.count("Once upon a time") == 2
-    assert command(monkeypatch, capsys, sample_main, "sample", *flags) == (0, first)
+    assert run_command(sample_main, *flags) == (0, first)
 
     flags += ["--min-p", 0.1, "--repetition-penalty", 1.3, "--stop", " a", "upon"]
-    code, stopped = command(monkeypatch, capsys, sample_main, "sample", *flags)
+    code, stopped = run_command(sample_main, *flags)
     assert code == 0, stopped
     assert stopped.count("Once upon a time") == 2  # a prompt stops nothing
     assert stopped.count(" a") == 2
@@ -224,9 +208,9 @@ def test_a_truncated_token_file_is_refused(run_train, tmp_path):
     assert "train.npy" in words
 
 
-def test_sampling_from_what_is_no_run_is_refused(data, run_train, monkeypatch, capsys):
+def test_sampling_from_what_is_no_run_is_refused(data, run_train, run_command):
     def sample(*flags: object) -> tuple[int, str]:
-        return command(monkeypatch, capsys, sample_main, "sample", *flags)
+        return run_command(sample_main, *flags)
 
     code, words = sample()
     assert (code, "no run under runs" in words) == (1, True)

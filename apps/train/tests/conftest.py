@@ -1,9 +1,8 @@
 """Fixtures: token files small enough for tests, and the command `train` in this process."""
 
-import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,21 +40,9 @@ def tiny_flags(data) -> list[str]:
 
 
 @pytest.fixture
-def call(monkeypatch, tmp_path, capsys) -> Callable[..., tuple[int, str]]:
+def call(run_command) -> Callable[..., tuple[int, str]]:
     """Runs `train` with the flags given, in an empty directory; gives its exit code and words."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*flags: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["train", *map(str, flags)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stopped:
-            code = stopped.code
-        output = capsys.readouterr()
-        return code, re.sub(r"\s+", " ", output.out + output.err)
-
-    return run
+    return partial(run_command, main)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import json
 import runpy
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from nnparts import TransformerConfig, TransformerLM
-from trainkit import Trainer
+from trainkit import Metrics, Trainer
 
 TINY_RUN = Path(__file__).with_name("tiny_run.py")
 
@@ -27,6 +28,42 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def make_trainer() -> Callable[..., Trainer]:
     return runpy.run_path(str(TINY_RUN))["make_trainer"]
+
+
+class StopAt:
+    """A logger that ends the run at a step, as an exception would that nobody foresaw."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        if step >= self.step:
+            raise SystemExit
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def stop_at() -> type[StopAt]:
+    return StopAt
+
+
+@pytest.fixture
+def file_limit() -> Callable[[int], AbstractContextManager[None]]:
+    """A full disk: the kernel takes what fits of a write, and refuses the next (RLIMIT_FSIZE)."""
+    resource = pytest.importorskip("resource", reason="the kernel's limits are POSIX's")
+
+    @contextmanager
+    def limited(file_bytes: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited
 
 
 @pytest.fixture

@@ -198,24 +198,10 @@ def test_rollbacks_have_an_end(fragile_trainer):
     ]
 
 
-class StopAt:
-    """A logger that ends the run at a step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def log(self, step, metrics):
-        if step >= self.step:
-            raise SystemExit
-
-    def close(self):
-        pass
-
-
 @pytest.mark.filterwarnings("ignore:at step:RuntimeWarning")
 @pytest.mark.parametrize("action", ["skip", "rollback"])
 @pytest.mark.parametrize("stops", [(9,), (7, 9, 12, 18)])
-def test_resumed_equals_never_stopped_with_anomalies_too(fragile_trainer, action, stops):
+def test_resumed_equals_never_stopped_with_anomalies_too(fragile_trainer, action, stops, stop_at):
     """Spikes are judged by losses from before the stop, and batches counted from there."""
     options = {
         "on_anomaly": action,
@@ -229,7 +215,7 @@ def test_resumed_equals_never_stopped_with_anomalies_too(fragile_trainer, action
     undisturbed.train()
     assert undisturbed.progress.skipped_steps + undisturbed.progress.rollbacks == 3
     for stop in stops:
-        trainer = fragile_trainer([7, 8, 13], loggers=(StopAt(stop),), **options)
+        trainer = fragile_trainer([7, 8, 13], loggers=(stop_at(stop),), **options)
         trainer.resume()
         with pytest.raises(SystemExit):
             trainer.train()

@@ -309,16 +309,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, make_model, monkeypatch
     assert torch.equal(other.lm_head.weight, model.lm_head.weight)
 
 
-def test_a_limit_on_file_size_is_an_error_and_leaves_the_old_checkpoint(tmp_path):
-    resource = pytest.importorskip("resource", reason="this system limits no file sizes")
+def test_a_limit_on_file_size_is_an_error_and_leaves_the_old_checkpoint(tmp_path, file_limit):
     save_checkpoint(nn.Linear(9, 9), None, 1, tmp_path / "checkpoint")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            save_checkpoint(nn.Linear(99, 99), None, 2, tmp_path / "checkpoint")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with file_limit(1_000), pytest.raises(OSError, match="File too large"):
+        save_checkpoint(nn.Linear(99, 99), None, 2, tmp_path / "checkpoint")
     assert load_checkpoint(tmp_path / "checkpoint", nn.Linear(9, 9), None) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
 

@@ -4,10 +4,9 @@ The limit is the kernel's (RLIMIT_FSIZE): a write is cut short at it, and the ne
 """
 
 import json
-import resource
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -15,16 +14,6 @@ from trainkit import CheckpointManager, JsonlLogger, Trainer
 
 KIB = 1024
 WEIGHTS = 8 * KIB  # more than the metrics of these runs, less than the weights of the model
-
-
-@contextmanager
-def file_limit(byte_count: int) -> Generator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (byte_count, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class Patient:
@@ -42,7 +31,7 @@ class Patient:
 
 
 @pytest.fixture
-def make_filling(tmp_path, make_trainer, monkeypatch) -> Callable[..., Trainer]:
+def make_filling(tmp_path, make_trainer, monkeypatch, file_limit) -> Callable[..., Trainer]:
     """A run, with a checkpoint every 5 steps, whose disk is full for those of some steps."""
 
     def make(first, last=10**9, **changes):
@@ -128,7 +117,7 @@ def log_many(logger: JsonlLogger, loss: float) -> None:
         logger.log(step, {"loss": loss})
 
 
-def test_a_line_that_does_not_fit_is_an_error_and_leaves_no_part_of_it(tmp_path):
+def test_a_line_that_does_not_fit_is_an_error_and_leaves_no_part_of_it(tmp_path, file_limit):
     logger = JsonlLogger(tmp_path / "metrics.jsonl")
     with file_limit(100), pytest.raises(OSError, match=r"does not fit on the disk; make room and"):
         log_many(logger, 1 / 3)
@@ -139,7 +128,7 @@ def test_a_line_that_does_not_fit_is_an_error_and_leaves_no_part_of_it(tmp_path)
     assert [json.loads(line)["step"] for line in lines] == [0, 1, 2, 3]
 
 
-def test_a_line_that_ends_where_the_disk_does_is_followed_by_none(tmp_path):
+def test_a_line_that_ends_where_the_disk_does_is_followed_by_none(tmp_path, file_limit):
     """The kernel then cuts nothing short, but refuses the next write."""
     line = len(json.dumps({"step": 0, "loss": 0.5})) + 1
     logger = JsonlLogger(tmp_path / "metrics.jsonl")
@@ -150,7 +139,7 @@ def test_a_line_that_ends_where_the_disk_does_is_followed_by_none(tmp_path):
 
 
 def test_a_run_whose_metrics_do_not_fit_ends_and_can_be_resumed(
-    tmp_path, make_trainer, monkeypatch
+    tmp_path, make_trainer, monkeypatch, file_limit
 ):
     write = JsonlLogger.log
 

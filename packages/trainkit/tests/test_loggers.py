@@ -6,7 +6,6 @@ import json
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -159,24 +158,12 @@ def test_the_real_wandb_works_offline(tmp_path, monkeypatch):
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
 
 
-@contextmanager
-def disk_that_ends_at(file_bytes: int):
-    """No file may grow past this: the kernel takes what fits of a write, and refuses the next."""
-    resource = pytest.importorskip("resource", reason="the kernel's limits are POSIX's")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_tears_no_line(tmp_path):
+def test_a_full_disk_tears_no_line(tmp_path, file_limit):
     path = tmp_path / "metrics.jsonl"
     logger = JsonlLogger(path)
     logger.log(1, METRICS)
     before = path.read_bytes()
-    with disk_that_ends_at(len(before) + 10):
+    with file_limit(len(before) + 10):
         for _ in range(2):
             with pytest.raises(OSError, match=r"metrics\.jsonl"):
                 logger.log(2, METRICS)
@@ -194,13 +181,13 @@ def run_with_an_evaluation(directory):
 
 
 @pytest.mark.parametrize("make", [ReportLogger, CsvLogger])
-def test_a_full_disk_costs_a_guest_one_warning_and_leaves_its_old_file(tmp_path, make):
+def test_a_full_disk_costs_a_guest_one_warning_and_leaves_its_old_file(tmp_path, make, file_limit):
     run_with_an_evaluation(tmp_path)
     logger = make(tmp_path)
     logger.log(1, {"valid_loss": 1.25})
     before = logger.path.read_bytes()
     guarded = GuardedLogger(logger)
-    with disk_that_ends_at(20), pytest.warns(RuntimeWarning, match=f"{make.__name__} failed"):
+    with file_limit(20), pytest.warns(RuntimeWarning, match=f"{make.__name__} failed"):
         guarded.log(2, {"valid_loss": 1.0})
     guarded.log(3, {"valid_loss": 1.0})
     guarded.close()
@@ -247,12 +234,12 @@ def test_the_real_tensorboard_reads_what_was_logged_also_after_a_resume(tmp_path
 
 
 @pytest.mark.filterwarnings("default")  # tensorboard's own
-def test_a_full_disk_costs_tensorboard_one_warning(tmp_path, monkeypatch):
+def test_a_full_disk_costs_tensorboard_one_warning(tmp_path, monkeypatch, file_limit):
     pytest.importorskip("tensorboard", reason="tensorboard is an extra, and not installed here")
     monkeypatch.setattr("threading.excepthook", lambda _: None)  # its thread ends with a traceback
     others = set(threading.enumerate())
     guarded = GuardedLogger(TensorboardLogger(tmp_path))
-    with warnings.catch_warnings(record=True) as caught, disk_that_ends_at(200):
+    with warnings.catch_warnings(record=True) as caught, file_limit(200):
         warnings.simplefilter("always", RuntimeWarning)
         for step in range(20):
             guarded.log(step, METRICS)

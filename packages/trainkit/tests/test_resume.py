@@ -40,28 +40,14 @@ def assert_same_run(ours, theirs):
     assert read_metrics(ours) == read_metrics(theirs)
 
 
-class StopAt:
-    """A logger that ends the run at a step, as an exception would that nobody foresaw."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def log(self, step, metrics):
-        if step >= self.step:
-            raise SystemExit
-
-    def close(self):
-        pass
-
-
 @pytest.mark.parametrize("accumulation", [1, 4])
 @pytest.mark.parametrize("stops", [(3,), (9, 12), (18, 18, 20)])
-def test_resumed_equals_never_stopped(tmp_path, make_trainer, accumulation, stops):
+def test_resumed_equals_never_stopped(tmp_path, make_trainer, accumulation, stops, stop_at):
     options = {"gradient_accumulation_steps": accumulation}
     undisturbed = make_trainer(tmp_path, run="undisturbed", **options)
     expected = undisturbed.train()
     for stop in stops:
-        trainer = make_trainer(tmp_path, loggers=(StopAt(stop),), **options)
+        trainer = make_trainer(tmp_path, loggers=(stop_at(stop),), **options)
         trainer.resume()
         with pytest.raises(SystemExit):
             trainer.train()
@@ -85,11 +71,11 @@ class DropoutModel(nn.Module):
         return self.layers(token_ids)
 
 
-def test_a_model_that_draws_resumes_exactly_too(tmp_path, make_trainer):
+def test_a_model_that_draws_resumes_exactly_too(tmp_path, make_trainer, stop_at):
     undisturbed = make_trainer(tmp_path, run="undisturbed", model=DropoutModel())
     undisturbed.train()
     with pytest.raises(SystemExit):
-        make_trainer(tmp_path, model=DropoutModel(), loggers=(StopAt(9),)).train()
+        make_trainer(tmp_path, model=DropoutModel(), loggers=(stop_at(9),)).train()
     torch.rand(7)  # the process that resumes has drawn something else
     trainer = make_trainer(tmp_path, model=DropoutModel())
     assert trainer.resume() == 5
@@ -111,20 +97,20 @@ def test_a_finished_run_resumes_to_its_result(tmp_path, make_trainer):
     assert read_metrics(trainer) == before
 
 
-def test_a_run_without_a_checkpoint_resumes_at_its_start(tmp_path, make_trainer):
+def test_a_run_without_a_checkpoint_resumes_at_its_start(tmp_path, make_trainer, stop_at):
     undisturbed = make_trainer(tmp_path, run="undisturbed")
     undisturbed.train()
     with pytest.raises(SystemExit):
-        make_trainer(tmp_path, loggers=(StopAt(3),)).train()
+        make_trainer(tmp_path, loggers=(stop_at(3),)).train()
     trainer = make_trainer(tmp_path)
     assert trainer.resume() == 0
     trainer.train()
     assert_same_run(trainer, undisturbed)
 
 
-def test_the_clock_goes_on(tmp_path, make_trainer):
+def test_the_clock_goes_on(tmp_path, make_trainer, stop_at):
     with pytest.raises(SystemExit):
-        make_trainer(tmp_path, loggers=(StopAt(9),)).train()
+        make_trainer(tmp_path, loggers=(stop_at(9),)).train()
     state = CheckpointManager(tmp_path / "run" / "checkpoints").load(make_trainer(tmp_path).model)
     trainer = make_trainer(tmp_path)
     trainer.resume()
@@ -271,12 +257,12 @@ def test_a_compiled_run_that_is_killed_goes_on_uncompiled_to_the_same_end(tmp_pa
 
 
 def test_a_run_whose_latest_checkpoint_is_damaged_goes_on_from_the_one_before(
-    tmp_path, make_trainer
+    tmp_path, make_trainer, stop_at
 ):
     undisturbed = make_trainer(tmp_path, run="undisturbed")
     undisturbed.train()
     with pytest.raises(SystemExit):
-        make_trainer(tmp_path, loggers=(StopAt(14),)).train()
+        make_trainer(tmp_path, loggers=(stop_at(14),)).train()
     (tmp_path / "run" / "checkpoints" / "step-000010" / "model.safetensors").write_bytes(b"")
     trainer = make_trainer(tmp_path)
     with pytest.raises(ValueError, match=r"step-000010/model\.safetensors should have"):

@@ -1,5 +1,6 @@
 """One update. Parity: micro batches with the whole batch, documents with each on its own."""
 
+import numpy as np
 import pytest
 import torch
 from nnparts.functional import cross_entropy
@@ -80,3 +81,14 @@ def test_a_batch_split_keeps_every_row_and_what_is_left():
         (None, None, 16),
         (None, None, 16),
     ]
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_random_state_is_that_of_manual_seed_whatever_was_drawn_before(make_model, number):
+    stepper, batch = make_stepper(make_model(), 1), ragged_batch()
+    torch.rand(3)
+    stepper.backward(batch, number)
+    ours = torch.get_rng_state()
+    sequence = np.random.SeedSequence([TrainConfig().seed, number, 0])
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+    assert torch.equal(ours, torch.get_rng_state())

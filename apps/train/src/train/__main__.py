@@ -12,6 +12,7 @@ from rich.text import Text
 from sample import load_run, pick_device, write
 from trainkit import AnomalyError, FirstRankFailedError, Terminated, join_ranks
 
+from train import BEGUN
 from train.command_line import read_command_line
 from train.exit_codes import DIVERGED, FAILED
 from train.memory import keep_freed_memory
@@ -23,14 +24,13 @@ from train.run import train
 def main() -> None:
     """Runs `train` on the command line's arguments; exits with 1 and a sentence on bad input."""
     keep_freed_memory()
-    start = time.perf_counter()
     console = Console(highlight=False)
     try:
         _take_own_gpu()
         with join_ranks() as ranks:
             console.quiet = not ranks.is_first
             config = ranks.from_first(lambda: read_command_line(restarted_arguments(sys.argv[1:])))
-            result = train(config, console, ranks)
+            result = train(config, console, ranks, begun=BEGUN)
     except FirstRankFailedError:
         sys.exit(1)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
@@ -44,7 +44,7 @@ def main() -> None:
         # 128 + the signal's number, as a shell says it.
         sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
     if ranks.is_first:
-        _show(result, console, time.perf_counter() - start)
+        _show(result, console, time.perf_counter() - BEGUN)
 
 
 def _take_own_gpu() -> None:

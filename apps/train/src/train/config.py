@@ -58,8 +58,9 @@ class RunConfig:
     fall_back: bool = False
     """With --resume: where the latest checkpoint is damaged, go on from the one before it."""
     minutes: float | None = None
-    """Wall time that a new run may take, instead of --max-steps, which is then found by timing a
-    few updates; the schedule ends with it. The last evaluation is not counted."""
+    """Wall time from the command to the evaluation after the last update, instead of --max-steps,
+    which is then found by a rehearsal; the schedule ends with it. The evaluation on all of the
+    validation text, which follows, is not counted."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the accelerator if there is one."""
     precision: Literal["auto", "fp32", "fp32-onednn", "bf16"] = "auto"

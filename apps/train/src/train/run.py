@@ -1,38 +1,31 @@
 """A run from its beginning or its latest checkpoint to its result."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from nnparts import TransformerLM
 from rich.console import Console
-from trainkit import (
-    ConsoleLogger,
-    CsvLogger,
-    DamagedCheckpointError,
-    Logger,
-    Ranks,
-    ReportLogger,
-    TensorboardLogger,
-    Trainer,
-    WandbLogger,
-    make_optimizer,
-    rank_rows,
-)
+from trainkit import DamagedCheckpointError, Ranks, Trainer, make_optimizer, rank_rows
 
 from train.changes import read_changes, record_changes
 from train.config import RunConfig
-from train.curve import CurveLogger
-from train.data import RunData, open_data, ready_data
-from train.directories import asked, new_directory, old_directory, read_record
+from train.data import open_data, ready_data
+from train.directories import new_directory, old_directory, read_record
+from train.loggers import run_loggers
 from train.result import RunResult, evaluate_run, write_result
-from train.samples import SampleLogger
 from train.set_up import begin, build_model, resume
 
 Report = Callable[[str], None]
 
 
-def train(config: RunConfig, console: Console, ranks: Ranks | None = None) -> RunResult:
+def train(
+    config: RunConfig,
+    console: Console,
+    ranks: Ranks | None = None,
+    *,
+    begun: float | None = None,
+) -> RunResult:
     """Does what `config` says and returns what came of it.
 
     Args:
@@ -40,6 +33,7 @@ def train(config: RunConfig, console: Console, ranks: Ranks | None = None) -> Ru
         console: Where it is told.
         ranks: Who does it, all with the same `config`; the first makes and writes what the others
             read. None: this process alone.
+        begun: When the run's minutes began, by time.perf_counter; None: now.
 
     Raises:
         ValueError: Settings, data, tokenizer and model that do not fit together, or ranks that
@@ -50,7 +44,7 @@ def train(config: RunConfig, console: Console, ranks: Ranks | None = None) -> Ru
         AnomalyError: The loss is no number any more, or a spike, and the run is to stop for it.
         KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
     """
-    ranks = ranks or Ranks()
+    ranks, begun = ranks or Ranks(), begun or time.perf_counter()
     directory = ranks.from_first(lambda: _place(config, ranks.size))
     with ranks.first_goes_first():
         data_directory = ready_data(config, console.print)
@@ -63,7 +57,7 @@ def train(config: RunConfig, console: Console, ranks: Ranks | None = None) -> Ru
     record = read_record(directory) if config.resume else None
     changes = read_changes(config, directory) if config.resume else []
     model = build_model(config, record, changes, data)
-    set_up = begin if record is None else partial(resume, record, changes)
+    set_up = partial(begin, begun) if record is None else partial(resume, record, changes)
     config, execution = ranks.from_first(
         lambda: set_up(config, model, directory, data, console.print)
     )
@@ -76,7 +70,7 @@ def train(config: RunConfig, console: Console, ranks: Ranks | None = None) -> Ru
         config.training,
         run_dir=directory,
         execution=execution,
-        loggers=_loggers(config, directory, data, model, console) if ranks.is_first else [],
+        loggers=run_loggers(config, directory, data, model, console) if ranks.is_first else [],
         ranks=ranks,
     )
     if config.resume:
@@ -111,21 +105,3 @@ def _go_on(trainer: Trainer, config: RunConfig, report: Report) -> int:
         ) from error
     report(f"resume      {trainer.run_dir} from step {step:,}")
     return step
-
-
-def _loggers(
-    config: RunConfig, directory: Path, data: RunData, model: TransformerLM, console: Console
-) -> list[Logger]:
-    loggers: list[Logger] = [
-        ConsoleLogger(console, config.training.max_steps),
-        CurveLogger(directory, entropy=data.entropy),
-        SampleLogger(directory, model, data.tokenizer),
-        ReportLogger(directory),  # after the sample that it shows
-    ]
-    if config.csv:
-        loggers.append(CsvLogger(directory))
-    if config.tensorboard:
-        loggers.append(TensorboardLogger(directory / "tensorboard"))
-    if config.wandb:
-        loggers.append(WandbLogger(directory, run_id=directory.name, config=asked(config)))
-    return loggers

@@ -38,6 +38,7 @@ from trainkit.order import Order, permute
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
 from trainkit.ranks import FirstRankFailedError, Ranks, join_ranks
+from trainkit.rehearsal import Pace, rehearse
 from trainkit.report import write_report
 from trainkit.run_lock import RunLock
 from trainkit.sampling import (
@@ -72,6 +73,7 @@ __all__ = [
     "Metrics",
     "Mixture",
     "Order",
+    "Pace",
     "Precision",
     "PrecisionReport",
     "Prefetcher",
@@ -106,6 +108,7 @@ __all__ = [
     "permute",
     "precision_context",
     "rank_rows",
+    "rehearse",
     "replace_file",
     "save_checkpoint",
     "set_hyperparameters",

@@ -25,7 +25,7 @@ class Prefetcher:
         num_workers: threads that make batches; 0 makes each when it is asked for.
 
     Attributes:
-        wait_seconds: how long the consumer has waited for batches so far.
+        wait_seconds: how long the consumer has waited for batches, since it was last set to 0.
 
     Raises:
         ValueError: `num_workers` is negative.

@@ -47,6 +47,17 @@ class Progress:
         self.recent_losses = [*self.recent_losses, loss][-window:]
         self.skips_in_a_row = 0
 
+    def note_skip(self) -> None:
+        """Take note of an update in which nothing was learnt."""
+        self.step += 1
+        self.skipped_steps += 1
+        self.skips_in_a_row += 1
+
+    def note_rollback(self, before: "Progress") -> None:
+        """Take note that the run came here from `before`, and that its next batch was no good."""
+        self.rollbacks = before.rollbacks + 1
+        self.passed_over = before.batch_number + 1 - self.step
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
         return asdict(self)

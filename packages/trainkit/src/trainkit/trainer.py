@@ -1,39 +1,35 @@
 """The training loop: batch, loss, gradients, update; and now and then a log, a test, a save."""
 
-import warnings
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import cast
 
-import torch
 from nnparts import TransformerConfig
 from torch import nn
 from torch.optim import Optimizer
 
-from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly
+from trainkit.anomaly_response import AnomalyResponse
 from trainkit.batch import Batch, rank_rows
-from trainkit.checkpoint_manager import CheckpointManager
-from trainkit.clock import RunClock
 from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
-from trainkit.disk_space import checkpoint_bytes, is_disk_full, require_space
-from trainkit.ema import WeightAverage
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
 from trainkit.fit import check_fit
 from trainkit.interrupt import deferred_interrupt, terminable
 from trainkit.learning_rate import learning_rate
-from trainkit.loggers import GuardedLogger, JsonlLogger, Logger, Metrics
+from trainkit.loggers import Journal, Logger, Metrics
 from trainkit.metrics import cost_metrics, evaluation_metrics
 from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
-from trainkit.optimizer import set_hyperparameters
 from trainkit.prefetch import Prefetcher
 from trainkit.progress import Progress
 from trainkit.ranks import Ranks
 from trainkit.run_lock import RunLock
+from trainkit.run_state import RunState
+from trainkit.saver import Saver
 from trainkit.step import Slope, Stepper
 
 
@@ -107,25 +103,49 @@ class Trainer:
         self.train_data, self.valid_data = train_data, valid_data
         self.context_length = cast(TransformerConfig, unwrap(model).config).context_length
         self.run_dir = Path(run_dir)
-        self.checkpoints = CheckpointManager(
-            self.run_dir / "checkpoints",
-            keep=config.keep_checkpoints,
-            keep_every=config.keep_checkpoints_every,
-            keep_best=config.keep_best_checkpoint,
-            in_background=True,
-        )
-        self.progress = Progress()
-        decay = config.ema_decay
-        self.average = None if decay is None else WeightAverage(model, decay)
-        self._clock = RunClock()
-        self._waited = 0.0
-        self._seen_step = 0  # of the latest checkpoint when resumed, whether it was whole or not
-        self._guests = [GuardedLogger(logger) for logger in loggers if self._ranks.is_first]
-        self._watch = AnomalyWatch(model, config, self.run_dir / "anomalies")
+        state = self._state = RunState(model, optimizer, config.ema_decay)
+        guests = loggers if self._ranks.is_first else ()
+        self._journal = Journal(self.run_dir / "metrics.jsonl", guests)
+        self._saver = Saver(state, self._journal, self.run_dir / "checkpoints", config, self._ranks)
+        self.checkpoints, self.average = self._saver.checkpoints, state.average
         self._stepper = Stepper(model, optimizer, config, self.execution, self._ranks)
+        # Not a method of this object: a cycle would keep the files open for long.
+        self._make_batch = partial(
+            train_data.batch,
+            config.seed,
+            batch_size=config.batch_size,
+            context_length=self.context_length,
+        )
+        self._anomalies = AnomalyResponse(
+            state,
+            self._stepper,
+            self._saver,
+            partial(self._make_batch, device="cpu"),
+            self.run_dir / "anomalies",
+            config,
+            self._ranks,
+        )
         self._is_updating = False
-        self._retunes = False
         check_fit(model, train_data, valid_data, self.execution.device)
+
+    @property
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        return self._state.progress
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self.progress.step
+
+    @property
+    def tokens(self) -> int:
+        """Tokens learnt from so far, each counted as often as it came."""
+        return (self.step - self.progress.skipped_steps) * self._tokens_per_step
+
+    @property
+    def _tokens_per_step(self) -> int:
+        return self.config.batch_size * self.context_length
 
     def resume(self, *, fall_back: bool = False, retune: bool = False) -> int:
         """Go back to the latest checkpoint, or stay at the start where the run has none yet.
@@ -142,26 +162,8 @@ class Trainer:
             ValueError: the checkpoint is of another model or optimizer, or damaged, or has no
                 averaged weights while there is `ema_decay`.
         """
-        self._retunes = retune
-        if (latest := self.checkpoints.latest_step()) is not None:
-            self._seen_step = latest
-            state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
-            if retune:
-                set_hyperparameters(self.optimizer, self.model, self.config)
-            if self.average is not None:
-                self._load_average(self.average, state.step)
-            self.progress = Progress.from_dict({**state.extra, "step": state.step})
-            self._clock = RunClock(state.extra["wall_seconds"], state.step)
+        self._saver.resume(fall_back=fall_back, retune=retune)
         return self.step
-
-    def _load_average(self, average: WeightAverage, step: int) -> None:
-        try:
-            average.load(self.checkpoints.load_more("ema", step))
-        except FileNotFoundError as error:
-            raise ValueError(
-                f"the checkpoint of step {step} has no averaged weights; go on with ema_decay=None,"
-                " as the run began, or begin a new one"
-            ) from error
 
     def train(self) -> EvalResult:
         """Train from the current step to `max_steps`, or until `patience` has an end.
@@ -189,7 +191,7 @@ class Trainer:
                     self._open(at_end)
             self._ranks.check_equal(self.step, self.model)
             if self.config.on_anomaly == "rollback" and self._ranks.from_first(self._is_unsaved):
-                self._save()  # or there would be nothing to go back to
+                self._saver.save()  # or there would be nothing to go back to
                 self.checkpoints.wait()  # nor while it is on its way to the disk
             self._batches = self._prefetcher()
             at_end.callback(lambda: self._batches.close())
@@ -200,22 +202,34 @@ class Trainer:
                 return result
             except KeyboardInterrupt:
                 if not self._is_updating:
-                    self._save()
+                    self._saver.save()
                 raise
 
     def _open(self, at_end: ExitStack) -> None:
         """Take hold of `run_dir`, and leave it as `at_end` closes."""
         at_end.enter_context(RunLock(self.run_dir))
-        averaged = None if self.average is None else {"ema": self.average.tensors()}
-        needed = checkpoint_bytes(self.model, self.optimizer, averaged)
-        require_space(self.run_dir, needed)
-        self._open_metrics()
-        for logger in [self._metrics, *self._guests]:
-            at_end.callback(logger.close)
+        self._saver.check_can_begin()
+        self._journal.open(self.step)
+        at_end.callback(self._journal.close)
         at_end.callback(self.checkpoints.wait)
 
     def _is_unsaved(self) -> bool:
         return self.checkpoints.latest_step() is None
+
+    def _prefetcher(self) -> Prefetcher:
+        """The batches that are still to come."""
+        ranks = self._ranks
+        return Prefetcher(
+            partial(
+                self._make_batch,
+                device=self.execution.device,
+                rank=ranks.rank,
+                world_size=ranks.size,
+            ),
+            start=self.progress.batch_number,
+            stop=self.config.max_steps + self.progress.passed_over,
+            num_workers=self.config.num_workers,
+        )
 
     def _train(self) -> EvalResult:
         if (result := self._evaluate_if_due()) is not None:
@@ -236,70 +250,14 @@ class Trainer:
         is_stale = patience is not None and self.progress.stale_evaluations >= patience
         return is_stale or self.step >= self.config.max_steps
 
-    def _prefetcher(self) -> Prefetcher:
-        """The batches that are still to come."""
-        config, passed_over = self.config, self.progress.passed_over
-        data, length, device = self.train_data, self.context_length, self.execution.device
-        rank, size = self._ranks.rank, self._ranks.size
-
-        def make(number: int) -> Batch:  # without self: a cycle would keep the files open for long
-            return data.batch(
-                config.seed, number, config.batch_size, length, device, rank=rank, world_size=size
-            )
-
-        return Prefetcher(
-            make,
-            start=self.progress.batch_number,
-            stop=config.max_steps + passed_over,
-            num_workers=config.num_workers,
-        )
-
-    def evaluate(self, *, whole: bool = False, stride: int | None = None) -> EvalResult:
-        """Evaluate on the validation data, in the training precision; all ranks together.
-
-        Args:
-            whole: on all of it, whatever `eval_tokens` says.
-            stride: from the start of a window to the next; see `trainkit.evaluate`.
-        """
-        return self._evaluate(self.model, whole=whole, stride=stride)
-
-    def _evaluate(
-        self, model: nn.Module, *, whole: bool = False, stride: int | None = None
-    ) -> EvalResult:
-        return evaluate(
-            model,
-            self.valid_data,
-            context_length=self.context_length,
-            batch_size=self.config.micro_batch_size,
-            device=self.execution.device,
-            max_tokens=None if whole else self.config.eval_tokens,
-            stride=stride,
-            precision=self.execution.precision,
-            ranks=self._ranks,
-        )
-
-    @property
-    def step(self) -> int:
-        """Updates done."""
-        return self.progress.step
-
-    @property
-    def tokens(self) -> int:
-        """Tokens learnt from so far, each counted as often as it came."""
-        return (self.step - self.progress.skipped_steps) * self._tokens_per_step
-
-    @property
-    def _tokens_per_step(self) -> int:
-        return self.config.batch_size * self.context_length
-
     def _update(self, batch: Batch) -> Slope | None:
         """Learn from one batch; `step` then counts it. None: it was not learnt from."""
         self._is_updating = True
         slope = self._stepper.compute_gradients(batch, self.progress.batch_number)
         problem = None
         if self.config.reads_each_loss:
-            slope = self._of_all(slope)
-            problem = self._watch.judge(slope, self.progress)
+            slope = self._stepper.of_all_ranks(slope)
+            problem = self._anomalies.judge(slope)
         if problem is None:
             self._stepper.apply(self._lr(self.step + 1))
             self.progress.step += 1
@@ -310,64 +268,22 @@ class Trainer:
         self._is_updating = False
         return slope if problem is None else None
 
-    def _of_all(self, slope: Slope) -> Slope:
-        """`slope` with the loss of the whole batch; here ranks hear of a signal to one of them."""
-        if not self._ranks.are_many:
-            return slope
-        [loss] = self._ranks.sum([float(slope.loss)])
-        return slope._replace(loss=torch.tensor(loss))
-
     def _lr(self, step: int) -> float:
         return learning_rate(step, self.config)
 
     def _treat(self, problem: str, slope: Slope, batch: Batch) -> None:
-        """Stop, skip or roll back, as configured; no weight has moved yet."""
-        progress, config = self.progress, self.config
-        self._stepper.backward(batch, progress.batch_number)  # the norms as before clipping
-        problem = self._record(problem, slope, batch, self.step + 1, progress.batch_number)
-        before = progress.rollbacks if config.on_anomaly == "rollback" else progress.skips_in_a_row
-        if config.on_anomaly == "stop" or before >= config.max_anomalies:
-            self._stop(problem)
-        if self._ranks.is_first:
-            warnings.warn(f"{problem}: {config.on_anomaly}", RuntimeWarning, stacklevel=2)
-        if config.on_anomaly == "skip":
-            progress.step += 1
-            progress.skipped_steps += 1
-            progress.skips_in_a_row += 1
-        else:
-            self._roll_back()
-
-    def _roll_back(self) -> None:
-        """Go back to the last checkpoint, but not in the data.
-
-        Nothing has to be saved for that: a run killed before its next checkpoint comes to the same
-        anomaly again, and does the same.
-        """
-        next_batch, rollbacks = self.progress.batch_number + 1, self.progress.rollbacks + 1
-        wall_seconds = self._clock.wall_seconds
-        self._wait_for_checkpoint()  # the latest may still be on its way to the disk
-        self._ranks.wait()
-        self.resume(retune=self._retunes)
-        self._clock = RunClock(wall_seconds, self.step)
-        self.progress.rollbacks, self.progress.passed_over = rollbacks, next_batch - self.step
-        if self._ranks.is_first:
-            self._metrics.rewind(self.step)
-        self._batches.close()
-        self._batches, self._waited = self._prefetcher(), 0.0
-
-    def _stop(self, problem: str) -> NoReturn:
-        raise AnomalyError(
-            f"{problem}; resume from step {self.checkpoints.latest_step() or 0} with a lower "
-            "max_lr, a longer warmup_steps, precision 'fp32', or on_anomaly 'skip' or 'rollback'"
-        )
+        self._anomalies.treat(problem, slope, batch)
+        if self.config.on_anomaly == "rollback":  # those made ahead are of steps long gone
+            self._batches.close()
+            self._batches = self._prefetcher()
 
     def _log_if_due(self, slope: Slope, batch: Batch) -> None:
         is_log_due = self._is_due(self.config.log_every) or self.step == 1
         if not (is_log_due or self._is_due(self.config.checkpoint_every)):
             return
         if not self.config.reads_each_loss:
-            slope = self._of_all(slope)
-        self._check_finite(slope, batch)  # before a checkpoint, too: a bad one helps nobody
+            slope = self._stepper.of_all_ranks(slope)
+        self._anomalies.check_finite(slope, batch)  # before a checkpoint, too: a bad one is useless
         if is_log_due:
             self._log(
                 {
@@ -380,10 +296,9 @@ class Trainer:
 
     def _costs(self) -> dict[str, float]:
         """What the updates since the last call took."""
-        lap, wait_seconds = self._clock.lap(self.step), self._batches.wait_seconds
-        waited, self._waited = wait_seconds - self._waited, wait_seconds
+        waited, self._batches.wait_seconds = self._batches.wait_seconds, 0.0
         return cost_metrics(
-            lap,
+            self._state.clock.lap(self.step),
             waited,
             tokens_per_step=self._tokens_per_step,
             shape=cast(TransformerConfig, unwrap(self.model).config),
@@ -391,97 +306,52 @@ class Trainer:
             num_ranks=self._ranks.size,
         )
 
+    def _log(self, metrics: Metrics) -> None:
+        if self._ranks.is_first:
+            counts = {"tokens": self.tokens, "wall_seconds": self._state.clock.wall_seconds}
+            self._journal.log(self.step, {**metrics, **counts})
+
     def _evaluate_if_due(self) -> EvalResult | None:
         """Evaluate and log, once a step: a run stopped while evaluating does it when resumed."""
         if not self._is_due(self.config.eval_every) or self.progress.evaluated_step == self.step:
             return None
-        with self._clock.pause():
+        with self._state.clock.pause():
             result = self.evaluate()
             metrics = evaluation_metrics("valid", result)
             if self.average is not None:
-                averaged = self._evaluate(self.average.model)
-                metrics |= evaluation_metrics("valid_ema", averaged)
-        with deferred_interrupt(), self._clock.pause():
+                metrics |= evaluation_metrics("valid_ema", self.evaluate(averaged=True))
+        with deferred_interrupt(), self._state.clock.pause():
             self._log(metrics)  # where loggers draw and write samples
             self.progress.note_evaluation(result.loss)
         return result
 
-    def _save_if_due(self) -> None:
-        if not self.checkpoints.is_saving:
-            self._wait_for_checkpoint()  # only to hear how it went, and not as late as the next one
-        if self._is_due(self.config.checkpoint_every) or self._is_finished:
-            with self._clock.pause():
-                self._save()
+    def evaluate(
+        self, *, whole: bool = False, stride: int | None = None, averaged: bool = False
+    ) -> EvalResult:
+        """Evaluate on the validation data, in the training precision; all ranks together.
 
-    def _wait_for_checkpoint(self) -> None:
-        """Wait for the one under way; where it does not fit, `on_disk_full` says what then."""
-        try:
-            self.checkpoints.wait()
-        except OSError as error:
-            if self.config.on_disk_full == "stop" or not is_disk_full(error):
-                raise
-            warnings.warn(
-                f"no checkpoint was saved: {error}. Training goes on at step {self.step:,} and will"
-                f" try the next one; checkpoints are there of steps {self.checkpoints.steps()}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-    def _save(self) -> None:
-        self._ranks.check_equal(self.step, self.model)
-        if not self._ranks.is_first:
-            return
-        self._wait_for_checkpoint()
-        self._metrics.sync()  # a checkpoint promises that the lines up to it are there
-        progress, average = self.progress, self.average
-        self.checkpoints.save(
-            self.step,
-            self.model,
-            self.optimizer,
-            {**progress.to_dict(), "wall_seconds": self._clock.wall_seconds},
-            metric=progress.valid_loss if progress.evaluated_step == self.step else None,
-            more=None if average is None else {"ema": average.tensors()},
+        Args:
+            whole: on all of it, whatever `eval_tokens` says.
+            stride: from the start of a window to the next; see `trainkit.evaluate`.
+            averaged: with the averaged weights, where there are some.
+        """
+        return evaluate(
+            self.average.model if averaged and self.average is not None else self.model,
+            self.valid_data,
+            context_length=self.context_length,
+            batch_size=self.config.micro_batch_size,
+            device=self.execution.device,
+            max_tokens=None if whole else self.config.eval_tokens,
+            stride=stride,
+            precision=self.execution.precision,
+            ranks=self._ranks,
         )
+
+    def _save_if_due(self) -> None:
+        self._saver.hear()
+        if self._is_due(self.config.checkpoint_every) or self._is_finished:
+            with self._state.clock.pause():
+                self._saver.save()
 
     def _is_due(self, every: int) -> bool:
         return self.step > 0 and (self.step % every == 0 or self.step == self.config.max_steps)
-
-    def _log(self, metrics: Metrics) -> None:
-        if not self._ranks.is_first:
-            return
-        counts = {"tokens": self.tokens, "wall_seconds": self._clock.wall_seconds}
-        for logger in [self._metrics, *self._guests]:
-            logger.log(self.step, {**metrics, **counts})
-
-    def _open_metrics(self) -> None:
-        """Open `metrics.jsonl`, without what a killed process wrote past its last checkpoint."""
-        latest = self.checkpoints.latest_step() or 0
-        if latest > max(self.step, self._seen_step):
-            raise ValueError(
-                f"{self.run_dir} holds a run that is at step {latest}, this one is at {self.step}; "
-                "call resume() first, or choose another run_dir"
-            )
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        self._metrics = JsonlLogger(self.run_dir / "metrics.jsonl")
-        self._metrics.rewind(self.step)
-
-    def _check_finite(self, slope: Slope, batch: Batch) -> None:
-        """Stop where nobody has looked before, so that what is found has been learnt already."""
-        problem = find_anomaly(float(slope.loss), float(slope.grad_norm))
-        if problem is not None:
-            number = self.progress.batch_number - 1
-            self._stop(self._record(problem, slope, batch, self.step, number))
-
-    def _record(
-        self, problem: str, slope: Slope, batch: Batch, step: int, batch_number: int
-    ) -> str:
-        """Save an anomaly and its whole batch; a sentence that says where."""
-        if not self._ranks.is_first:
-            return f"at step {step} {problem}"
-        if self._ranks.are_many:
-            batch = self.train_data.batch(
-                self.config.seed, batch_number, self.config.batch_size, self.context_length, "cpu"
-            )
-        return self._watch.record(
-            problem, slope, batch, self.progress, step=step, batch_number=batch_number
-        )

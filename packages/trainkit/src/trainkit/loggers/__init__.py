@@ -3,6 +3,7 @@
 from trainkit.loggers.console import ConsoleLogger
 from trainkit.loggers.csv import CsvLogger
 from trainkit.loggers.guarded import GuardedLogger
+from trainkit.loggers.journal import Journal
 from trainkit.loggers.jsonl import JsonlLogger
 from trainkit.loggers.logger import Logger, Metrics
 from trainkit.loggers.report import ReportLogger
@@ -13,6 +14,7 @@ __all__ = [
     "ConsoleLogger",
     "CsvLogger",
     "GuardedLogger",
+    "Journal",
     "JsonlLogger",
     "Logger",
     "Metrics",

@@ -1,0 +1,46 @@
+"""Who hears of a run's metrics."""
+
+from pathlib import Path
+
+from nnparts import TransformerLM
+from rich.console import Console
+from trainkit import (
+    ConsoleLogger,
+    CsvLogger,
+    Logger,
+    ReportLogger,
+    TensorboardLogger,
+    WandbLogger,
+)
+
+from train.config import RunConfig
+from train.curve import CurveLogger
+from train.data import RunData
+from train.directories import asked
+from train.samples import SampleLogger
+
+
+def run_loggers(
+    config: RunConfig, directory: Path, data: RunData, model: TransformerLM, console: Console
+) -> list[Logger]:
+    """Those of a run, as `config` asks for them."""
+    loggers: list[Logger] = [
+        ConsoleLogger(console, config.training.max_steps),
+        *drawing_loggers(directory, data, model),
+    ]
+    if config.csv:
+        loggers.append(CsvLogger(directory))
+    if config.tensorboard:
+        loggers.append(TensorboardLogger(directory / "tensorboard"))
+    if config.wandb:
+        loggers.append(WandbLogger(directory, run_id=directory.name, config=asked(config)))
+    return loggers
+
+
+def drawing_loggers(directory: Path, data: RunData, model: TransformerLM) -> list[Logger]:
+    """Those that take their time at each evaluation, and write into `directory` alone."""
+    return [
+        CurveLogger(directory, entropy=data.entropy),
+        SampleLogger(directory, model, data.tokenizer),
+        ReportLogger(directory),  # after the sample that it shows
+    ]

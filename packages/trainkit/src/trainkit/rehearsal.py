@@ -1,0 +1,140 @@
+"""What a run will take, found by a small one: so that its length can be chosen as it begins."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+import torch
+from nnparts import TransformerConfig
+from torch import nn
+
+from trainkit.config import TrainConfig
+from trainkit.dataset import TokenDataset
+from trainkit.execution import Execution
+from trainkit.loggers import Logger, Metrics
+from trainkit.mixture import Mixture
+from trainkit.model_state import unwrap
+from trainkit.optimizer import make_optimizer
+from trainkit.trainer import Trainer
+
+_EVAL_BATCHES = 8  # on which an evaluation is timed; the whole one is told from them
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What the parts of a run take, in seconds of wall time."""
+
+    update: float
+    """An update, with all that a `Trainer` does for it."""
+    evaluation: float
+    """An evaluation, with what loggers do about it and a checkpoint."""
+
+    def updates_within(self, seconds: float, eval_every: int) -> int:
+        """The most updates, at least 1, that fit into `seconds` with their evaluations.
+
+        There is one after each `eval_every` updates and after the last.
+        """
+        whole, rest = divmod(seconds, eval_every * self.update + self.evaluation)
+        return max(1, int(whole) * eval_every + max(0, int((rest - self.evaluation) / self.update)))
+
+
+def rehearse(
+    model: nn.Module,
+    train_data: TokenDataset | Mixture,
+    valid_data: TokenDataset,
+    config: TrainConfig,
+    execution: Execution,
+    *,
+    updates: int,
+    directory: Path,
+    make_loggers: Callable[[Path], Iterable[Logger]] = lambda run_dir: (),
+    clock: Callable[[], float] = time.perf_counter,
+) -> Pace:
+    """Let a `Trainer` make a few updates and one evaluation, and time them.
+
+    At a learning rate of 0, which moves no weight; model and random state stay untouched. The first
+    update, for which something may be compiled and memory is taken, does not count. An evaluation
+    is timed on its first few batches.
+
+    Args:
+        model: as it will be trained.
+        train_data: as for `Trainer`.
+        valid_data: as for `Trainer`.
+        config: of the run that is to come.
+        execution: how it is computed.
+        updates: that are timed, one after the other: their mean counts.
+        directory: where a run directory is made for a while.
+        make_loggers: the loggers of the run, given its directory.
+        clock: gives the time, in seconds.
+
+    Raises:
+        ValueError: `updates` is below 1; or as `Trainer`.
+        AnomalyError: as `Trainer.train`.
+    """
+    if updates < 1:
+        raise ValueError(f"a pace needs at least 1 update to be timed, got {updates}")
+    predicted = min(config.eval_tokens or len(valid_data), len(valid_data) - 1)
+    rehearsed = min(predicted, _EVAL_BATCHES * config.micro_batch_size * _context_length(model))
+    stopwatch = _Stopwatch(clock)
+    devices = [execution.device] if execution.device.startswith("cuda") else []
+    with (
+        torch.random.fork_rng(devices),
+        TemporaryDirectory(prefix="rehearsal-", dir=directory) as run_dir,
+    ):
+        Trainer(
+            model,
+            make_optimizer(model, config),
+            train_data,
+            valid_data,
+            _rehearsal_config(config, updates=1 + updates, eval_tokens=rehearsed),
+            run_dir=run_dir,
+            execution=execution,
+            loggers=[stopwatch, *make_loggers(Path(run_dir))],
+        ).train()
+        stopwatch.note()
+    model.zero_grad(set_to_none=True)
+    first, last, evaluated, end = stopwatch.times
+    evaluation = (evaluated - last) * predicted / rehearsed + (end - evaluated)
+    return Pace((last - first) / updates, evaluation)
+
+
+class _Stopwatch:
+    """A logger that notes when it is told something."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.times: list[float] = []
+
+    def log(self, step: int, metrics: Metrics) -> None:
+        self.note()
+
+    def note(self) -> None:
+        self.times.append(self._clock())
+
+    def close(self) -> None:
+        pass
+
+
+def _rehearsal_config(config: TrainConfig, *, updates: int, eval_tokens: int) -> TrainConfig:
+    """`config` for so many updates, the first and the last of them logged, that learn nothing."""
+    at_end = dict.fromkeys(("log_every", "eval_every", "checkpoint_every", "max_steps"), updates)
+    return replace(
+        config,
+        **at_end,
+        eval_tokens=eval_tokens,
+        schedule="constant",
+        max_lr=0.0,
+        min_lr=0.0,
+        warmup_steps=0,
+        decay_steps=None,
+        on_anomaly="stop",
+        spike_sigmas=None,
+        patience=None,
+    )
+
+
+def _context_length(model: nn.Module) -> int:
+    return cast(TransformerConfig, unwrap(model).config).context_length
