@@ -24,6 +24,7 @@ import pkgutil
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -140,7 +141,10 @@ def _program(arguments: list[str]) -> Callable[[], object]:
 
 
 def _source(name: str) -> str:
-    return textwrap.dedent(inspect.getsource(pkgutil.resolve_name(name)))
+    source = textwrap.dedent(inspect.getsource(pkgutil.resolve_name(name)))
+    # A method that has moved to the left is formatted for the width it has there.
+    ruff = ["ruff", "format", "--stdin-filename", f"{name}.py"]
+    return subprocess.check_output(ruff, input=source, cwd=ROOT, encoding="utf-8")
 
 
 def figures_of(page: str) -> list[Path]:
