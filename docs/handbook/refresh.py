@@ -36,7 +36,7 @@ from unittest import mock
 HANDBOOK = Path(__file__).parent
 ROOT = HANDBOOK.parents[1]
 FIGURES = HANDBOOK / "figures"
-PAGES = [*sorted(HANDBOOK.rglob("*.md")), HANDBOOK.parent / "scale.md"]
+PAGES = [*sorted(HANDBOOK.rglob("*.md")), HANDBOOK.parent / "scale.md", ROOT / "README.md"]
 
 _BLOCK = re.compile(
     r"^(?P<fence>`{3,})(?P<kind>[^\n`]*)\n(?P<body>.*?)^(?P=fence)\n"

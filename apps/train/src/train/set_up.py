@@ -16,6 +16,7 @@ from train.changes import Change
 from train.config import RunConfig
 from train.data import RunData
 from train.directories import asked, write_record
+from train.other_work import warn_of_other_work
 
 Report = Callable[[str], None]
 
@@ -47,6 +48,7 @@ def begin(
         `config`, with the updates that its minutes are enough for, and how it is computed.
     """
     begun = time.perf_counter()
+    warn_of_other_work(next(model.parameters()).device, report)
     report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
     if config.minutes is not None:  # a guess, by which compiling is weighed
         device = str(next(model.parameters()).device)
@@ -74,6 +76,7 @@ def resume(
 ) -> tuple[RunConfig, Execution]:
     """What `begin` gave when the run began, but for what `changes`."""
     _compare_threads(record, report)
+    warn_of_other_work(next(model.parameters()).device, report)
     execution = Execution(**record["execution"])
     changed = {each.field for each in changes}
     if changed & {"device", "precision", "compile", "peak_flops"}:
