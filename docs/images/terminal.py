@@ -12,7 +12,6 @@ import io
 import os
 import pty
 import re
-import signal
 import struct
 import subprocess
 import tempfile
@@ -43,7 +42,7 @@ def screen_at(step: int) -> pyte.Screen:
         os.close(theirs)
         while step_on(screen) < step and (shown := _read(ours)):
             stream.feed(shown)
-        run.send_signal(signal.SIGINT)
+        run.terminate()  # uv passes SIGTERM on, and leaves SIGINT to the terminal
         while _read(ours):  # until it has saved: a full terminal would make it wait
             pass
         run.wait()
