@@ -62,6 +62,12 @@ def test_a_titled_block_is_the_source_of_that_name(name):
     assert shown == f"{fence}{textwrap.dedent(source)}```\n"
 
 
+def test_a_method_on_a_page_is_formatted_for_the_width_it_has_there():
+    fence = '```python title="nnparts.TransformerBlock._step"\n'
+    signature = "def _step(self, x: Tensor, sublayer: Callable[[Tensor], Tensor], norm: torch.nn."
+    assert refresh["refreshed"](f"{fence}stale\n```\n").startswith(f"{fence}{signature}")
+
+
 @pytest.mark.parametrize("block", ["```bash\nrm x\n```\n", "```\n1\n```\n\n```text\n2\n```\n"])
 def test_other_blocks_are_left_alone(block):
     assert refresh["refreshed"](block) == block

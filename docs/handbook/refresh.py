@@ -24,6 +24,7 @@ import pkgutil
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from unittest import mock
 HANDBOOK = Path(__file__).parent
 ROOT = HANDBOOK.parents[1]
 FIGURES = HANDBOOK / "figures"
-PAGES = [*sorted(HANDBOOK.rglob("*.md")), HANDBOOK.parent / "scale.md"]
+PAGES = [*sorted(HANDBOOK.rglob("*.md")), HANDBOOK.parent / "scale.md", ROOT / "README.md"]
 
 _BLOCK = re.compile(
     r"^(?P<fence>`{3,})(?P<kind>[^\n`]*)\n(?P<body>.*?)^(?P=fence)\n"
@@ -140,7 +141,10 @@ def _program(arguments: list[str]) -> Callable[[], object]:
 
 
 def _source(name: str) -> str:
-    return textwrap.dedent(inspect.getsource(pkgutil.resolve_name(name)))
+    source = textwrap.dedent(inspect.getsource(pkgutil.resolve_name(name)))
+    # A method that has moved to the left is formatted for the width it has there.
+    ruff = ["ruff", "format", "--stdin-filename", f"{name}.py"]
+    return subprocess.check_output(ruff, input=source, cwd=ROOT, encoding="utf-8")
 
 
 def figures_of(page: str) -> list[Path]:

@@ -21,7 +21,7 @@ UNUSUAL = (
 
 
 def test_every_field_of_a_model_is_a_flag_that_is_explained(call, capsys):
-    code, words = call("--help")
+    code, words = call("--help-all")
     assert code == 0
     for field in dataclasses.fields(TransformerConfig):
         flag = f"--model.{field.name.replace('_', '-')}"

@@ -19,8 +19,8 @@ from nnparts import MultiheadSelfAttention, TransformerLM
 from nnparts.functional import softmax
 from nnparts.masks import causal_mask
 from sample import load_run
+from shared import machine
 from torch import Tensor
-from vocabularies import machine
 
 STORY = "Last summer, Tom's red crown was stuck in a pretty tree. Tom jumped, but the"
 

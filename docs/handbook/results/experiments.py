@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from shared import machine
 from train.sweep.table import Outcome, read_outcomes
 from trainkit.report import RunRecord, read_run
 
@@ -60,19 +61,12 @@ def record(directory: Path) -> dict[str, Any]:
         "command": f"uv run python -m train.sweep docs/handbook/experiments/{file.name}"
         f" --out runs/sweeps/{directory.name}",
         "date": date.today().isoformat(),
-        "machine": f"{processor()}; other work ran beside it",
+        "machine": f"{machine()}; other work ran beside it",
         "versions": {"python": platform.python_version(), "torch": version("torch")},
         "threads": first["made_with"]["threads"],
         "source_entropy": first["source_entropy"],
         "points": {name: point(outcome, directory) for name, outcome in outcomes.items()},
     }
-
-
-def processor() -> str:
-    """Its name and how many cores there are, as Linux tells."""
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores"
 
 
 def main() -> None:

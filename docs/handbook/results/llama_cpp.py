@@ -23,8 +23,8 @@ import torch
 import xllamacpp
 from nnparts import to_huggingface
 from sample import LoadedRun, load_run
+from shared import END, machine
 from trainkit import Sampling, generate_stream
-from vocabularies import END, machine
 
 PROMPT = f"{END}\nLast summer, Tom's red crown was"
 MAX_NEW_TOKENS = 80

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 from bpe_rs import PretokenCounts, Vocabulary, train_bpe
+from shared import END, bytes_a_token, machine
 from tok import Tokenizer
-from vocabularies import END, bytes_a_token, machine
 
 FILES = {"tales": "tales-train.txt", "web": "web-20m.txt", "code": "code-20m.txt"}
 VOCAB_SIZE = 32_000

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from prepare.stories import STORIES
 from sample import LoadedRun, load_run, write
-from vocabularies import END, machine
+from shared import END, machine
 
 STEPS = (370, 740, 1110, 1480, 1850)
 FIRST, LAST = STEPS[0], STEPS[-1]

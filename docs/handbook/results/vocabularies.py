@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from bpe_rs import PretokenCounts, Vocabulary, train_bpe
+from shared import END, bytes_a_token, machine
 from tok import Tokenizer
 
-END = "<|endoftext|>"
 SIZES = {"tales": 10_000, "web": 32_000, "code": 32_000}
 CURVE = [257, 512, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000]
 COMMON_SIZE = 10_000
@@ -126,12 +126,6 @@ def compared(vocabularies: dict[str, Vocabulary]) -> dict[str, Any]:
     }
 
 
-def bytes_a_token(tokenizer: Tokenizer, text: str) -> float:
-    """Bytes of UTF-8 that one token stands for, on average; special tokens are left out."""
-    plain = text.replace(END, "")
-    return round(len(plain.encode()) / len(tokenizer.encode_to_numpy(plain)), 4)
-
-
 def sample_tokens(tokenizers: dict[str, Tokenizer]) -> dict[str, Any]:
     """How each tokenizer cuts two lines, and how many tokens it needs for nine languages."""
     sentences = json.loads(SENTENCES.read_text("utf-8"))["sentences"]
@@ -160,13 +154,6 @@ def throughput(tokenizer: Tokenizer, path: Path, num_threads: int) -> float:
             tokenizer.encode_file(path, Path(directory, "ids.npy"), num_threads=num_threads)
             seconds.append(time.perf_counter() - start)
     return round(path.stat().st_size / 1e6 / min(seconds), 1)
-
-
-def machine() -> str:
-    """The processor's name, where Linux tells it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    return f"{models[0]}, {len(models)} cores"
 
 
 def measure(data: Path, directory: Path) -> dict[str, Any]:

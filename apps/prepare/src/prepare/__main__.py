@@ -6,7 +6,7 @@ import time
 from rich.console import Console
 from rich.text import Text
 
-from prepare.config import PrepareConfig
+from prepare.config import USUAL, PrepareConfig
 from prepare.pipeline import import_cluster, prepare
 from prepare.presets import parse_command_line
 
@@ -15,7 +15,7 @@ def main() -> None:
     """Runs `prepare` on the command line's arguments; exits with 1 and a sentence on bad input."""
     console = Console(highlight=False)
     try:
-        config = parse_command_line(PrepareConfig, "prepare", default="stories")
+        config = parse_command_line(PrepareConfig, "prepare", default="stories", usual=USUAL)
         if config.cluster.status:
             _print_status(config.cluster.status, console)
             return

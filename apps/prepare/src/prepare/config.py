@@ -6,6 +6,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+# What `--help` shows: a screen of it, and of the cluster's flags those that divide the work.
+USUAL = (
+    *("preset", "input", "valid", "vocab_size", "out", "special_tokens", "stories_bytes", "seed"),
+    *("executor", "tasks", "workers", "status"),
+)
+
 
 @dataclass(frozen=True)
 class ClusterConfig:
@@ -44,8 +50,7 @@ class ClusterConfig:
 class PrepareConfig:
     """Corpus to tokenizer and token files.
 
-    Writes DIR/tokenizer.json, DIR/train.npy and DIR/valid.npy, the last two with a .json beside
-    them that says what they hold.
+    Writes tokenizer.json, train.npy and valid.npy; a .json beside each .npy says what it holds.
     """
 
     preset: str = "stories"

@@ -3,11 +3,11 @@
 import argparse
 import dataclasses
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from typing import Any, TypeVar, get_type_hints
 
-import tyro
+from prepare.help_screens import parse_flags
 
 Config = TypeVar("Config")
 
@@ -50,11 +50,16 @@ def build_config(config: type[Config], fields: dict[str, Any], where: str) -> Co
 
 
 def parse_command_line(
-    config: type[Config], package: str, default: str, arguments: Sequence[str] | None = None
+    config: type[Config],
+    package: str,
+    *,
+    default: str,
+    usual: Collection[str],
+    arguments: Sequence[str] | None = None,
 ) -> Config:
     """Reads the command line: defaults, then the preset that `--preset` names, then the flags."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default=default)
     name = first.parse_known_args(arguments)[0].preset
     preset = read_preset(config, package, name)
-    return tyro.cli(config, prog=package, args=arguments, default=preset)
+    return parse_flags(preset, program=package, usual=usual, arguments=arguments)

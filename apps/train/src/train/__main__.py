@@ -62,6 +62,7 @@ def _show(result: RunResult, console: Console, seconds: float) -> None:
     console.print("next:")
     console.print(f"  uv run sample --run {result.directory} --num-samples 3")
     console.print(f'  uv run sample --run {result.directory} --prompt "Once upon a time"')
+    console.print(f"  uv run sample --web --run {result.directory}")
     console.print("  uv run prepare --input FILE --valid FILE --vocab-size 4096 --out data/mine")
     console.print("  uv run train --data data/mine --preset tales")
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import tyro
+from prepare.help_screens import parse_flags
 from prepare.presets import read_preset
 
 from train.changes import read_changes
-from train.config import RunConfig
+from train.config import USUAL, RunConfig
 from train.directories import old_directory, read_asked
 
 
@@ -28,12 +28,16 @@ def read_command_line(arguments: Sequence[str] | None = None) -> RunConfig:
     chosen = first.parse_known_args(arguments)[0]
     if not chosen.resume:
         default = read_preset(RunConfig, "train", chosen.preset)
-        config = tyro.cli(RunConfig, prog="train", args=arguments, default=default)
+        config = _parse(default, arguments)
         if config.allow or config.fall_back:
             raise ValueError("--allow and --fall-back are about a run to go on with: add --resume")
         return config
     directory = old_directory(chosen.out)
     default = replace(read_asked(directory), out=directory, resume=True)
-    config = tyro.cli(RunConfig, prog="train", args=arguments, default=default)
+    config = _parse(default, arguments)
     read_changes(config, directory)  # refused here, before data is opened
     return config
+
+
+def _parse(default: RunConfig, arguments: Sequence[str] | None) -> RunConfig:
+    return parse_flags(default, program="train", usual=USUAL, arguments=arguments)

@@ -9,6 +9,13 @@ import tyro
 from nnparts import RopeScaling, TransformerConfig
 from trainkit import TrainConfig
 
+# What `--help` shows, a screen of it; the other fields are left alone in most runs.
+USUAL = (
+    *("preset", "data", "out", "resume", "minutes", "device"),
+    *("max_steps", "batch_size", "optimizer", "max_lr", "checkpoint_every", "seed"),
+    *("context_length", "d_model", "num_layers", "num_heads", "d_ff"),
+)
+
 
 @dataclass(frozen=True)
 class ModelShape(TransformerConfig):

@@ -24,6 +24,7 @@ from train.config import RunConfig
 from train.data import RunData
 from train.directories import asked, write_record
 from train.loggers import drawing_loggers
+from train.other_work import warn_of_other_work
 
 Report = Callable[[str], None]
 
@@ -64,6 +65,7 @@ def begin(
         `config`, with the updates that its minutes since `begun` are enough for, and how it is
         computed.
     """
+    warn_of_other_work(next(model.parameters()).device, report)
     report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
     if config.minutes is not None:  # a guess, by which compiling is weighed
         config = _guess_updates(config, model, data, begun)
@@ -90,6 +92,7 @@ def resume(
 ) -> tuple[RunConfig, Execution]:
     """What `begin` gave when the run began, but for what `changes`."""
     _compare_threads(record, report)
+    warn_of_other_work(next(model.parameters()).device, report)
     execution = Execution(**record["execution"])
     changed = {each.field for each in changes}
     if changed & {"device", "precision", "compile", "peak_flops"}:

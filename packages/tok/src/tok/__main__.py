@@ -119,7 +119,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("files", nargs="*", type=Path, help="UTF-8, .gz; none: stdin")
             command.add_argument("--text", help="a text in place of files")
         if run is show:
-            command.add_argument("--color", choices=["auto", "always", "never"], default="auto")
+            command.add_argument(
+                "--color",
+                choices=["auto", "always", "never"],
+                default="auto",
+                help="whether tokens are in colours; auto, the default: on a terminal",
+            )
     return parser
 
 

@@ -28,13 +28,13 @@ class TrainConfig:
     gradient_accumulation_steps: int = 1
     """Parts that a batch is computed in, to save memory; what is learnt does not depend on it."""
     optimizer: OptimizerName = "adamw"
-    """adamw, or muon: Muon for the hidden matrices, AdamW for the rest, at the same learning rate;
-    it learns more an update and takes longer, least where bf16 products are fast."""
+    """adamw, or muon: Muon for the hidden matrices, AdamW for the rest, at the same learning rate.
+    It learns more an update and takes longer, least where bf16 products are fast."""
     schedule: ScheduleName = "cosine"
     """Way of the learning rate from `max_lr` to `min_lr`: half a cosine; wsd, level until the last
     `decay_fraction`, so that the end can be decided late; linear; constant, which stays up."""
     max_lr: float = 1e-3
-    """Learning rate at the end of warm-up; right for AdamW on models of some 10 M parameters."""
+    """Learning rate at the end of warm-up. 1e-3 suits AdamW on models of some 10 M parameters."""
     min_lr: float = 1e-4
     """Learning rate from `decay_steps` on, unless constant; a tenth of `max_lr` is the custom."""
     warmup_steps: int | None = None
@@ -73,13 +73,13 @@ class TrainConfig:
     max_anomalies: int = 10
     """Updates skipped in a row, or rollbacks in all, after which the next anomaly stops the run."""
     eval_every: int = 500
-    """Updates between evaluations; the last update is always followed by one."""
+    """Updates between evaluations. The last update is always followed by one."""
     eval_tokens: int | None = None
     """Tokens of the validation data, from its start, that an evaluation predicts; None: all."""
     patience: int | None = None
     """Evaluations in a row without a new least validation loss that end the run; None: none do."""
     checkpoint_every: int = 500
-    """Updates between checkpoints; the last update is always followed by one."""
+    """Updates between checkpoints. The last update is always followed by one."""
     keep_checkpoints: int = 2
     """Newest checkpoints that are kept."""
     keep_checkpoints_every: int | None = None

@@ -21,7 +21,7 @@ A sweep that was stopped goes on where it was when it is started again with the 
 points are left as they are, an unfinished one goes on from its latest checkpoint."""
 
 _EPILOG = """\
-fields are named as train's flags are: max-lr, model.d-model (see uv run train --help).
+fields are named as train's flags are: max-lr, model.d-model (see uv run train --help-all).
 
 a sweep file:
   preset = "stories"
