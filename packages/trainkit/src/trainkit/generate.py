@@ -149,7 +149,7 @@ def generate_stream(
         seed: as in `generate`.
         generator: as in `generate`.
         use_cache: as in `generate`.
-        log_probs: whether each step tells them; without, a step is some 4 % shorter.
+        log_probs: whether each step tells them; without, a pass over the logits is saved.
 
     Yields:
         One `Step` for each token.
