@@ -79,7 +79,7 @@ def ours(run: LoadedRun) -> dict[str, Any]:
     token_ids = [step.token_ids.item() for step in steps]
     return {
         "token_ids": token_ids,
-        "log_probs": [step.log_probs.item() for step in steps],
+        "log_probs": [step.log_probs.item() for step in steps if step.log_probs is not None],
         "text": run.tokenizer.decode(token_ids),
     }
 

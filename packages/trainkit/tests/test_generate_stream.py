@@ -28,6 +28,15 @@ def test_log_probs_are_the_models_own_whatever_the_sampling(make_model, sampling
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)  # fp32, with and without a cache
 
 
+def test_without_log_probs_the_tokens_are_the_same(make_model):
+    told, untold = (
+        list(generate_stream(make_model(), [1, 2], 5, seed=0, log_probs=wanted))
+        for wanted in (True, False)
+    )
+    assert [step.token_ids for step in told] == [step.token_ids for step in untold]
+    assert all(step.log_probs is None for step in untold)
+
+
 def test_a_row_that_has_ended_is_told_apart(make_model):
     model = make_model()
     free = generate(model, [[1], [2]], 3, 0.0)[:, 1:]

@@ -92,6 +92,7 @@ def write_stream(
         sampling,
         stopping=Stopping([] if end_token is None else [end_token]),
         seed=seed,
+        log_probs=False,
     )
     with closing(steps):
         for step in steps:

@@ -9,6 +9,7 @@ from nnparts import accounting, functional, masks
 from nnparts.attention import MultiheadSelfAttention
 from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
+from nnparts.decoding_step import DecodingStep, can_step
 from nnparts.embedding import Embedding
 from nnparts.feed_forward import FeedForward, SwiGLU, default_d_ff
 from nnparts.huggingface import from_huggingface, to_huggingface
@@ -17,13 +18,13 @@ from nnparts.kv_cache import KVCache
 from nnparts.linear import Linear
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
-from nnparts.packed_linear import packed_linears
 from nnparts.presets import PRESETS, preset
 from nnparts.rope import RotaryPositionalEmbedding
 from nnparts.rope_scaling import RopeScaling
 
 __all__ = [
     "PRESETS",
+    "DecodingStep",
     "Embedding",
     "FeedForward",
     "Impl",
@@ -38,11 +39,11 @@ __all__ = [
     "TransformerConfig",
     "TransformerLM",
     "accounting",
+    "can_step",
     "default_d_ff",
     "from_huggingface",
     "functional",
     "masks",
-    "packed_linears",
     "preset",
     "to_huggingface",
 ]

@@ -1,7 +1,6 @@
 """The linear map."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -23,12 +22,7 @@ class Linear(torch.nn.Module):
         device: where the weight lies; torch's default if None.
         dtype: of the weight; torch's default if None.
         generator: source of the initial draw; torch's global one if None.
-
-    Attributes:
-        product: computes x W^T instead of the usual product, while decoding; see `packed_linears`.
     """
-
-    product: Callable[[Tensor], Tensor] | None
 
     def __init__(
         self,
@@ -44,7 +38,6 @@ class Linear(torch.nn.Module):
         self.out_features = out_features
         weight = torch.empty(out_features, in_features, device=device, dtype=dtype)
         self.weight = torch.nn.Parameter(weight)
-        self.product = None
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -54,4 +47,4 @@ class Linear(torch.nn.Module):
 
     def forward(self, x: Float[Tensor, "... in_features"]) -> Float[Tensor, "... out_features"]:
         """`(..., in_features)` -> `(..., out_features)`."""
-        return x @ self.weight.T if self.product is None else self.product(x)
+        return x @ self.weight.T

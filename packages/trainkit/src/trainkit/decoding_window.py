@@ -3,7 +3,7 @@
 from typing import cast
 
 from jaxtyping import Float, Int64
-from nnparts import KVCache, TransformerConfig
+from nnparts import DecodingStep, KVCache, TransformerConfig
 from torch import Tensor, nn
 
 from trainkit.model_state import unwrap
@@ -22,10 +22,18 @@ class DecodingWindow:
         model: a `TransformerLM`, or anything with its `config` and call.
         prompts: what the rows begin with.
         use_cache: False computes the whole window again for each token.
+        one_more: what computes one token a row behind those in the cache; None: the model.
     """
 
-    def __init__(self, model: nn.Module, prompts: Prompts, *, use_cache: bool) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: nn.Module,
+        prompts: Prompts,
+        *,
+        use_cache: bool,
+        one_more: DecodingStep | None = None,
+    ) -> None:
+        self.model, self.one_more = model, one_more
         bare = unwrap(model)
         self.context_length = cast(TransformerConfig, bare.config).context_length
         self.cache = KVCache.for_model(bare, len(prompts.starts)) if use_cache else None
@@ -37,6 +45,8 @@ class DecodingWindow:
         start = min(self.starts)
         if self.cache is None:
             return self.model(rows[:, start:], **self._padding(rows))[:, -1]
+        if self.cache.length and self.one_more is not None:
+            return self.one_more(rows[:, -1], self.cache)
         if self.cache.length:
             return self.model(rows[:, start + self.cache.length :], cache=self.cache)[:, -1]
         return self.model(rows[:, start:], cache=self.cache, **self._padding(rows))[:, -1]

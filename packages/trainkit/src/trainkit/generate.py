@@ -1,13 +1,12 @@
 """Decoding: from a prompt's token ids to what the model would go on with."""
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from nnparts import TransformerConfig, packed_linears
+from nnparts import DecodingStep, TransformerConfig, TransformerLM, can_step
 from torch import Tensor, nn
 
 from trainkit.decoding_window import DecodingWindow
@@ -19,7 +18,7 @@ from trainkit.row_streams import next_uniforms, row_streams
 from trainkit.sampling import Sampling
 from trainkit.stopping import StopFinder, Stopping
 
-_TOKENS_TO_PACK = 32  # packing costs 40 steps' gain with one sequence, 10 with eight
+_TOKENS_TO_COPY = 32  # a copy of the weights costs 40 steps' gain with one row, 10 with eight
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +28,13 @@ class Step:
     Attributes:
         token_ids: `(batch,)`; the padding token where a row had ended before.
         log_probs: `(batch,)`, ln P(token | all before it in view) by the model itself, whatever
-            the sampling makes of it, in nats; 0 where a row had ended before.
+            the sampling makes of it, in nats; 0 where a row had ended before; None where they
+            were not asked for.
         is_new: `(batch,)`, False where a row had ended before.
     """
 
     token_ids: Int64[Tensor, " batch"]
-    log_probs: Float[Tensor, " batch"]
+    log_probs: Float[Tensor, " batch"] | None
     is_new: Bool[Tensor, " batch"]
 
 
@@ -100,16 +100,16 @@ def generate(
     prompts = _read_prompts(model, prompt_ids)
     if pad_token is None:
         pad_token = _default_pad_token(prompts, stopping)
-    steps = generate_stream(
+    steps = _stream(
         model,
-        prompt_ids,
+        prompts,
         max_new_tokens,
         sampling,
         stopping=stopping,
         pad_token=pad_token,
-        seed=seed,
-        generator=generator,
+        streams=row_streams(len(prompts.starts), prompts.token_ids.device, seed, generator),
         use_cache=use_cache,
+        log_probs=False,
     )
     columns = [prompts.token_ids.where(prompts.is_token, pad_token)]
     for step in steps:
@@ -131,6 +131,7 @@ def generate_stream(
     seed: int | Sequence[int] | None = None,
     generator: torch.Generator | None = None,
     use_cache: bool = True,
+    log_probs: bool = True,
 ) -> Generator[Step]:
     """Continue `prompt_ids` token by token, each as soon as it is drawn; see `generate`.
 
@@ -148,6 +149,7 @@ def generate_stream(
         seed: as in `generate`.
         generator: as in `generate`.
         use_cache: as in `generate`.
+        log_probs: whether each step tells them; without, a pass over the logits is saved.
 
     Yields:
         One `Step` for each token.
@@ -155,20 +157,46 @@ def generate_stream(
     Raises:
         ValueError: as in `generate`.
     """
+    prompts = _read_prompts(model, prompt_ids)
+    return _stream(
+        model,
+        prompts,
+        max_new_tokens,
+        sampling or Sampling(),
+        stopping=stopping or Stopping(),
+        pad_token=pad_token,
+        streams=row_streams(len(prompts.starts), prompts.token_ids.device, seed, generator),
+        use_cache=use_cache,
+        log_probs=log_probs,
+    )
+
+
+def _stream(
+    model: nn.Module,
+    prompts: Prompts,
+    max_new_tokens: int,
+    sampling: Sampling,
+    *,
+    stopping: Stopping,
+    pad_token: int,
+    streams: list[torch.Generator],
+    use_cache: bool,
+    log_probs: bool,
+) -> Generator[Step]:
+    """Check what is left to check, and begin."""
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens must be at least 0, got {max_new_tokens}")
-    prompts = _read_prompts(model, prompt_ids)
-    device = prompts.token_ids.device
     vocab_size = _config(model).vocab_size
     if not 0 <= pad_token < vocab_size:
         raise ValueError(f"pad_token must be in the vocabulary of {vocab_size}, got {pad_token}")
     rows = _Rows(
         prompts,
-        sampling or Sampling(),
-        StopFinder(stopping or Stopping(), vocab_size=vocab_size, device=device),
-        row_streams(len(prompts.starts), device, seed, generator),
+        sampling,
+        StopFinder(stopping, vocab_size=vocab_size, device=prompts.token_ids.device),
+        streams,
         pad_token=pad_token,
         vocab_size=vocab_size,
+        log_probs=log_probs,
     )
     return _steps(model, prompts, rows, max_new_tokens, use_cache)
 
@@ -176,9 +204,9 @@ def generate_stream(
 def _steps(
     model: nn.Module, prompts: Prompts, rows: "_Rows", max_new_tokens: int, use_cache: bool
 ) -> Generator[Step]:
-    packs = _fast_linears(model, len(prompts.starts), max_new_tokens, use_cache)
-    with eval_mode(model), packs:
-        window = DecodingWindow(model, prompts, use_cache=use_cache)
+    with eval_mode(model):
+        one_more = _fast_step(model, len(prompts.starts), max_new_tokens) if use_cache else None
+        window = DecodingWindow(model, prompts, use_cache=use_cache, one_more=one_more)
         for _ in range(max_new_tokens):
             with torch.no_grad():  # not around the yield, where it would be the caller's too
                 step = rows.extend(window.next_logits(rows.token_ids))
@@ -187,13 +215,13 @@ def _steps(
                 return
 
 
-def _fast_linears(
-    model: nn.Module, rows: int, max_new_tokens: int, use_cache: bool
-) -> AbstractContextManager[None]:
-    """Packed weights where the tokens are enough to pay for packing, one row a sequence each."""
-    if use_cache and max_new_tokens >= _TOKENS_TO_PACK and unwrap(model) is model:
-        return packed_linears(model, rows)
-    return nullcontext()
+def _fast_step(model: nn.Module, rows: int, max_new_tokens: int) -> DecodingStep | None:
+    """A step from a copy of the weights, where the tokens are enough to pay for the copy."""
+    weight = next(model.parameters())
+    is_worthwhile = max_new_tokens >= _TOKENS_TO_COPY and weight.device.type == "cpu"
+    if is_worthwhile and isinstance(model, TransformerLM) and can_step(model):
+        return DecodingStep(model, rows)
+    return None
 
 
 class _Rows:
@@ -208,12 +236,13 @@ class _Rows:
         *,
         pad_token: int,
         vocab_size: int,
+        log_probs: bool,
     ) -> None:
         self.token_ids = prompts.token_ids
         self.has_ended = torch.zeros(len(streams), dtype=torch.bool, device=self.token_ids.device)
         self._prompt_length = self.token_ids.shape[1]
         self._sampling, self._stops, self._streams = sampling, stops, streams
-        self._pad_token = pad_token
+        self._pad_token, self._log_probs = pad_token, log_probs
         self._seen = None if sampling.repetition_penalty == 1 else prompts.seen(vocab_size)
 
     def extend(self, logits: Float[Tensor, "batch vocab_size"]) -> Step:
@@ -229,8 +258,11 @@ class _Rows:
             self.has_ended = self.has_ended | self._stops.ends(
                 self.token_ids[:, self._prompt_length :]
             )
-        log_probs = logits.gather(1, token_ids).squeeze(1) - logits.logsumexp(dim=1)
-        return Step(token_ids.squeeze(1), log_probs.where(is_new, 0.0), is_new)
+        log_probs = None
+        if self._log_probs:
+            log_probs = logits.gather(1, token_ids).squeeze(1) - logits.logsumexp(dim=1)
+            log_probs = log_probs.where(is_new, 0.0)
+        return Step(token_ids.squeeze(1), log_probs, is_new)
 
     def have_all_ended(self) -> bool:
         """Whether nothing is left to write. Asked only where rows may end: a GPU is waited for."""

@@ -52,8 +52,8 @@ class Runs:
 def of_its_own(model: TransformerLM) -> TransformerLM:
     """The model with the same weights, but modules of its own.
 
-    Decoding sets its model's modules up for itself (`packed_linears`), so two texts that are
-    written at a time need a model each; the weights are shared.
+    Decoding puts its model in evaluation mode and back, so two texts that are written at a time
+    need a model each; the weights are shared.
     """
     tensors = chain(model.parameters(), model.buffers())
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})

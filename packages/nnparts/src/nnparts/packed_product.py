@@ -1,16 +1,13 @@
-"""Linear maps for decoding: weights laid out for a few rows at a time."""
+"""Products with weights that are laid out for a few rows at a time, for decoding."""
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-from nnparts.linear import Linear
 
 # Relative Frobenius error against fp64: fp32 gives 2e-7 to 6e-7, whichever library computes it.
 _MAX_ERROR = 1e-5
@@ -21,38 +18,31 @@ _MEASURED_BYTES = 2**26  # of weights: so many come from memory, as in decoding,
 Product = Callable[[Tensor], Tensor]
 
 
-@contextmanager
-def packed_linears(model: torch.nn.Module, rows: int) -> Generator[None]:
-    """Inside the block, `Linear`s of `model` multiply by a packed copy of their weight, if it pays.
+def products(weights: Sequence[Float[Tensor, "_ _"]], rows: int) -> list[Product]:
+    """For each weight W what computes x W^T for `rows` rows: by a packed copy, if it pays.
 
     A step of decoding multiplies every weight by one row a sequence, so reading the weights is all
     of its time. A layout made for that, oneDNN's, halves the time of 2 to 8 rows and saves a fifth
     of that of one. It is tried and timed at first (some 0.1 s, once a process for each shape and
-    number of rows), and where it isn't there, is wrong or no faster, nothing happens.
+    number of rows), and where it isn't there, is wrong or no faster, the products are the usual
+    ones, with the weights as they lie.
 
-    The copy costs a second time the weights' memory, and its making the time of 10 to 40 steps.
-    Changes of a weight inside the block are not seen. Inference only: it keeps no graph.
-
-    Args:
-        model: its `Linear`s with fp32 weights on a CPU are packed.
-        rows: how many rows are multiplied at a time.
+    The copies cost a second time the weights' memory, and their making the time of 10 to 40 steps.
+    Later changes of a weight are not seen. Inference only: they keep no graph.
     """
-    linears = [m for m in model.modules() if isinstance(m, Linear) and _can_pack(m.weight)]
-    shapes = tuple(tuple(linear.weight.shape) for linear in linears)
-    if not _pays(shapes, rows, torch.get_num_threads()):
-        yield
-        return
-    try:
-        for linear in linears:
-            linear.product = _packed_product(linear.weight)
-        yield
-    finally:
-        for linear in linears:
-            linear.product = None
+    shapes = tuple(tuple(weight.shape) for weight in weights)
+    can_pack = all(_can_pack(weight) for weight in weights)
+    if can_pack and _pays(shapes, rows, torch.get_num_threads()):
+        return [_packed_product(weight) for weight in weights]
+    return [_usual_product(weight) for weight in weights]
 
 
 def _can_pack(weight: Tensor) -> bool:
     return weight.device.type == "cpu" and weight.dtype == torch.float32
+
+
+def _usual_product(weight: Float[Tensor, "out in"]) -> Product:
+    return partial(torch.nn.functional.linear, weight=weight.detach())
 
 
 def _packed_product(weight: Float[Tensor, "out in"]) -> Product:
@@ -74,7 +64,7 @@ def _pays(shapes: tuple[tuple[int, ...], ...], rows: int, threads: int) -> bool:
     with torch.no_grad():
         if not shapes or not _is_right(rows):
             return False
-        inputs, usual, packed = _products(shapes, rows)
+        inputs, usual, packed = _tried_products(shapes, rows)
         times = [(_seconds(packed, inputs), _seconds(usual, inputs)) for _ in range(_ROUNDS)]
     ours, theirs = (min(seconds) for seconds in zip(*times, strict=True))
     return ours < _GAIN * theirs
@@ -93,7 +83,7 @@ def _is_right(rows: int) -> bool:
     return bool((ours - exact).norm() <= _MAX_ERROR * exact.norm())
 
 
-def _products(
+def _tried_products(
     shapes: tuple[tuple[int, ...], ...], rows: int
 ) -> tuple[list[Tensor], list[Product], list[Product]]:
     """Inputs, and what multiplies them as usual and packed, for the first `_MEASURED_BYTES`."""
@@ -102,7 +92,7 @@ def _products(
         if sum(weight.nbytes for weight in weights) < _MEASURED_BYTES:
             weights.append(torch.ones(shape))
     inputs = [torch.ones(rows, weight.shape[1]) for weight in weights]
-    usual: list[Product] = [partial(torch.nn.functional.linear, weight=w) for w in weights]
+    usual = [_usual_product(weight) for weight in weights]
     return inputs, usual, [_packed_product(weight) for weight in weights]
 
 

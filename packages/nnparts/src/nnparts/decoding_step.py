@@ -1,0 +1,217 @@
+"""One token more for every row, from a copy of the weights that is made for it."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Bool, Complex, Float, Int
+from torch import Tensor
+
+from nnparts import functional
+from nnparts.attention import MultiheadSelfAttention
+from nnparts.block import TransformerBlock
+from nnparts.embedding import Embedding
+from nnparts.feed_forward import FeedForward, SwiGLU
+from nnparts.kernels import FAST
+from nnparts.kv_cache import KVCache, LayerCache
+from nnparts.linear import Linear
+from nnparts.masks import decoder_mask, positions_in_documents
+from nnparts.model import TransformerLM
+from nnparts.norm import RMSNorm
+from nnparts.packed_product import Product, products
+from nnparts.rope import RotaryPositionalEmbedding
+
+_KNOWN = (
+    TransformerLM,
+    torch.nn.ModuleList,
+    TransformerBlock,
+    MultiheadSelfAttention,
+    RotaryPositionalEmbedding,
+    SwiGLU,
+    FeedForward,
+    Linear,
+    Embedding,
+    RMSNorm,
+    torch.nn.Identity,
+)
+
+Sublayer = Callable[[Tensor], Tensor]
+
+
+class DecodingStep:
+    """`model(token_ids[:, None], cache=cache)[:, -1]` in as few operations as that takes.
+
+    With one token a row, the time goes into reading weights and into calling operations. So the
+    weights are laid out for few rows (`packed_product`); those that multiply the same vectors, of
+    q, k and v and of w1 and w3, are one matrix; queries and keys are rotated together, as complex
+    numbers, by rows that all layers share. The model itself is not touched, and what it computes
+    is the definition: tests hold the two equal.
+
+    The copy costs a second time the weights' memory, and later changes of a weight are not seen.
+
+    Args:
+        model: in evaluation mode, with modules as `TransformerLM` makes them; see `can_step`.
+        rows: how many there will be.
+    """
+
+    def __init__(self, model: TransformerLM, rows: int) -> None:
+        self.config = model.config
+        self._token_table = model.token_embeddings.weight.detach()
+        positions = model.position_embeddings
+        self._position_table = None if positions is None else positions.weight.detach()
+        blocks = [block for block in model.layers if isinstance(block, TransformerBlock)]
+        self._turns = _turns(blocks[0].attn.rope) if blocks else None
+        weights = [weight for block in blocks for weight in _block_weights(block)]
+        made = iter(products([*weights, model.lm_head.weight], rows))
+        self._blocks = [_BlockStep(block, made) for block in blocks]
+        self._ln_final, self._head = model.ln_final, next(made)
+
+    @torch.inference_mode()
+    def __call__(
+        self, token_ids: Int[Tensor, " batch"], cache: KVCache
+    ) -> Float[Tensor, "batch vocab_size"]:
+        """Score what may follow each of `token_ids`, and append them to the `cache`.
+
+        Returns:
+            Logits, `(batch, vocab_size)`.
+
+        Raises:
+            IndexError: an id is outside the vocabulary.
+            ValueError: the cache is full, or made for another batch size.
+        """
+        if cache.length >= self.config.context_length:
+            raise ValueError(
+                f"the cache is full: context_length is {self.config.context_length}; reset it"
+            )
+        is_token = cache.extend_attention_mask(None, 1)
+        mask = decoder_mask(
+            1,
+            cache.length + 1,
+            window=self.config.sliding_window,
+            attention_mask=is_token,
+            device=token_ids.device,
+        )
+        x, turn = self._embed(token_ids, _positions(cache.length, is_token, token_ids.device))
+        for index, block in enumerate(self._blocks):
+            x = block(x, turn, mask, cache.layer(index))
+        cache.length += 1
+        logits = self._head(self._ln_final(x))
+        cap = self.config.logit_soft_cap
+        return logits if cap is None else functional.soft_cap(logits, cap)
+
+    def _embed(self, token_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The rows of the tables: what enters the first block, and what turns queries and keys."""
+        x = self._token_table.index_select(0, token_ids)
+        if self._position_table is not None:
+            x = x + self._position_table.index_select(0, positions)
+        if self._turns is None:
+            return x, None
+        return x, self._turns.index_select(0, positions)[:, None, None]
+
+
+def can_step(model: torch.nn.Module) -> bool:
+    """Whether `DecodingStep` stands for all that a call of `model` does.
+
+    It doesn't where a module is another than `TransformerLM` makes, or has hooks, which would not
+    be called; nor for `impl="reference"`.
+    """
+    modules = list(model.modules())
+    return (
+        type(model) is TransformerLM
+        and all(type(module) in _KNOWN and not _has_hooks(module) for module in modules)
+        and all(getattr(module, "kernels", FAST) is FAST for module in modules)
+    )
+
+
+def _has_hooks(module: torch.nn.Module) -> bool:
+    # Torch has no public way to ask.
+    return bool(module._forward_hooks or module._forward_pre_hooks)  # pyright: ignore[reportPrivateUsage]
+
+
+class _BlockStep:
+    """What `TransformerBlock` computes, for vectors `(batch, d_model)`."""
+
+    def __init__(self, block: TransformerBlock, made: Iterator[Product]) -> None:
+        self._ln1, self._ln2, self._is_post_norm = block.ln1, block.ln2, block.is_post_norm
+        self._attn = _AttentionStep(block.attn, next(made), next(made))
+        self._feed = _feed_forward(block.ffn, next(made), next(made))
+
+    def __call__(
+        self,
+        x: Float[Tensor, "batch d_model"],
+        turn: Tensor | None,
+        mask: Tensor | None,
+        cache: LayerCache,
+    ) -> Float[Tensor, "batch d_model"]:
+        if self._is_post_norm:
+            x = self._ln1(x + self._attn(x, turn, mask, cache))
+            return self._ln2(x + self._feed(x))
+        x = x + self._attn(self._ln1(x), turn, mask, cache)
+        return x + self._feed(self._ln2(x))
+
+
+class _AttentionStep:
+    """What `MultiheadSelfAttention` computes, for one position a row."""
+
+    def __init__(self, attn: MultiheadSelfAttention, qkv: Product, output: Product) -> None:
+        self._attn, self._qkv, self._output = attn, qkv, output
+        self._counts = (attn.num_heads, attn.num_kv_heads, attn.num_kv_heads)
+
+    def __call__(
+        self,
+        x: Float[Tensor, "batch d_model"],
+        turn: Complex[Tensor, "places 1 1 pairs"] | None,
+        mask: Bool[Tensor, "... 1 keys"] | None,
+        cache: LayerCache,
+    ) -> Float[Tensor, "batch d_model"]:
+        attn = self._attn
+        heads = self._qkv(x).view(len(x), sum(self._counts), 1, attn.head_dim)
+        query, key, value = heads.split(self._counts, dim=1)
+        if attn.q_norm is not None and attn.k_norm is not None:
+            query, key = attn.q_norm(query), attn.k_norm(key)
+        if turn is not None:
+            query, key = _turn(query, turn), _turn(key, turn)
+        key, value = cache.append(key, value)
+        mixed = attn.kernels.grouped_query_attention(query, key, value, mask)
+        return self._output(mixed.reshape(len(x), -1))
+
+
+def _turn(
+    x: Float[Tensor, "batch heads 1 head_dim"], turn: Complex[Tensor, "places 1 1 pairs"]
+) -> Float[Tensor, "batch heads 1 head_dim"]:
+    """RoPE: the pair (x_2i, x_2i+1), as one complex number, times e^(i angle)."""
+    pairs = x.to(turn.dtype.to_real()).unflatten(-1, (-1, 2))  # bf16 has no complex numbers
+    return torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2).to(x.dtype)
+
+
+def _turns(rope: RotaryPositionalEmbedding | None) -> Complex[Tensor, "positions pairs"] | None:
+    return None if rope is None else torch.complex(rope.cos, rope.sin)
+
+
+def _positions(
+    length: int, is_token: Bool[Tensor, "batch keys"] | None, device: torch.device
+) -> Int[Tensor, " places"]:
+    """Where the new tokens stand: one place for all rows, or one for each."""
+    if is_token is None:
+        return torch.full((1,), length, device=device)
+    return positions_in_documents(None, is_token)[:, -1]
+
+
+def _block_weights(block: TransformerBlock) -> Iterator[Tensor]:
+    """The four matrices of a block's step: q over k over v, output, w1 over w3, w2."""
+    attn, ffn = block.attn, block.ffn
+    yield torch.cat([attn.q_proj.weight, attn.k_proj.weight, attn.v_proj.weight]).detach()
+    yield attn.output_proj.weight
+    if isinstance(ffn, SwiGLU):
+        yield torch.cat([ffn.w1.weight, ffn.w3.weight]).detach()
+    else:
+        yield ffn.w1.weight
+    yield ffn.w2.weight
+
+
+def _feed_forward(ffn: SwiGLU | FeedForward, inner: Product, outer: Product) -> Sublayer:
+    """What `ffn` computes, by its two products."""
+    if isinstance(ffn, SwiGLU):
+        swiglu = ffn.kernels.swiglu
+        return lambda x: outer(swiglu(*inner(x).chunk(2, dim=-1)))
+    activation = ffn.activation
+    return lambda x: outer(activation(inner(x)))
