@@ -29,6 +29,7 @@ from trainkit import (
     join_ranks,
     make_optimizer,
     rank_rows,
+    shard_model,
 )
 from trainkit.step import Stepper
 
@@ -39,8 +40,16 @@ def join(rank, size, port):
     return join_ranks()
 
 
-def train(ranks, directory, name, signalled, skews=False, dtype="float32", **options):
-    model = make_model().to(getattr(torch, dtype))
+def make_ranked_model(ranks, *, fsdp=False, dtype="float32", checkpoints=False, shape=()):
+    model = make_model(**dict(shape)).to(getattr(torch, dtype))
+    model.checkpoint_blocks(checkpoints)
+    if fsdp and ranks.are_many:
+        shard_model(model, ranks)
+    return model
+
+
+def train(ranks, directory, name, signalled, skews=False, making=(), **options):
+    model = make_ranked_model(ranks, **dict(making))
     trainer = make_trainer(directory, model=model, run=name, ranks=ranks, **options)
     trainer.resume()
     if skews and not ranks.is_first:

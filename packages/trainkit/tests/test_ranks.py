@@ -28,7 +28,7 @@ ROUNDING_LOSS = 2 * 2**-23
 # In fp32 the weights differ as well: 1.6e-7 was seen of losses and norms in 20 updates.
 ROUNDING_32 = 2e-6
 
-FP64 = {"dtype": "float64"}
+FP64 = {"making": {"dtype": "float64"}}
 MUON = {**FP64, "optimizer": "muon", "gradient_accumulation_steps": 2, "ema_decay": 0.9}
 SPIKES = {**FP64, "spike_sigmas": 1.5, "spike_window": 6, "max_anomalies": 100}
 ROLLBACK, SKIP = {**SPIKES, "on_anomaly": "rollback"}, {**SPIKES, "on_anomaly": "skip"}

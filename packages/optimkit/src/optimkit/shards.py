@@ -36,6 +36,20 @@ def divided_like(tensor: Tensor, pattern: Tensor) -> Tensor:
     return distribute_tensor(tensor.to(pattern.device), mesh, placements, src_data_rank=None)
 
 
+def with_local_part(tensor: "DTensor", part: Tensor) -> Tensor:
+    """A tensor divided as `tensor` is, of which `part` is what is here."""
+    from torch.distributed.tensor import DTensor
+
+    return DTensor.from_local(
+        part,
+        tensor.device_mesh,
+        tensor.placements,
+        run_check=False,
+        shape=tensor.shape,
+        stride=tensor.stride(),
+    )
+
+
 def norm_of_all(norm: Tensor, tensors: list[Tensor]) -> Tensor:
     """The Euclidean norm of `tensors`, given that of their local parts.
 

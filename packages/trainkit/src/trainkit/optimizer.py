@@ -5,6 +5,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainkit.config import TrainConfig
+from trainkit.ranks import Ranks
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
@@ -30,6 +31,14 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
         if group["rule"] == "adamw":  # Muon's own eps is that of Newton-Schulz
             group["eps"] = config.eps
     return Muon(groups, lr=config.max_lr, momentum=config.momentum, betas=betas)
+
+
+def agree_on_precision(optimizer: Optimizer, ranks: Ranks) -> None:
+    """Let all ranks compute Muon's products as the first does: each has measured for itself."""
+    precisions = ranks.from_first(lambda: [g.get("precision") for g in optimizer.param_groups])
+    for group, precision in zip(optimizer.param_groups, precisions, strict=True):
+        if "precision" in group:
+            group["precision"] = precision
 
 
 def set_hyperparameters(optimizer: Optimizer, model: nn.Module, config: TrainConfig) -> None:

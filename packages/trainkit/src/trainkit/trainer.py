@@ -12,8 +12,9 @@ from nnparts import TransformerConfig
 from torch import nn
 from torch.optim import Optimizer
 
-from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly
+from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly, gradient_norms
 from trainkit.batch import Batch, rank_rows
+from trainkit.checkpoint_files import model_pattern
 from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
 from trainkit.config import TrainConfig
@@ -29,11 +30,12 @@ from trainkit.loggers import GuardedLogger, JsonlLogger, Logger, Metrics
 from trainkit.metrics import cost_metrics, evaluation_metrics
 from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
-from trainkit.optimizer import set_hyperparameters
+from trainkit.optimizer import agree_on_precision, set_hyperparameters
 from trainkit.prefetch import Prefetcher
 from trainkit.progress import Progress
 from trainkit.ranks import Ranks
 from trainkit.run_lock import RunLock
+from trainkit.sharding import is_sharded_model
 from trainkit.step import Slope, Stepper
 
 
@@ -65,6 +67,8 @@ class Trainer:
 
     Several `ranks` train one model: each computes its rows of the same batches and its part of an
     evaluation, and makes the same update, whatever their number. The first writes and logs for all.
+    Where `shard_model` has divided the model, each makes the update of its part and writes that to
+    the checkpoints.
 
     Args:
         model: on the device of `execution`; a `TransformerLM`, or anything with its `config` and
@@ -104,6 +108,8 @@ class Trainer:
         self.model, self.optimizer, self.config = model, optimizer, config
         self.execution, self._ranks = execution or Execution(), ranks or Ranks()
         rank_rows(config.batch_size, self._ranks.rank, self._ranks.size)  # refused here, if at all
+        self._is_divided = is_sharded_model(model)
+        agree_on_precision(optimizer, self._ranks)
         self.train_data, self.valid_data = train_data, valid_data
         self.context_length = cast(TransformerConfig, unwrap(model).config).context_length
         self.run_dir = Path(run_dir)
@@ -113,6 +119,7 @@ class Trainer:
             keep_every=config.keep_checkpoints_every,
             keep_best=config.keep_best_checkpoint,
             in_background=True,
+            ranks=self._ranks if self._is_divided else None,
         )
         self.progress = Progress()
         decay = config.ema_decay
@@ -121,7 +128,7 @@ class Trainer:
         self._waited = 0.0
         self._seen_step = 0  # of the latest checkpoint when resumed, whether it was whole or not
         self._guests = [GuardedLogger(logger) for logger in loggers if self._ranks.is_first]
-        self._watch = AnomalyWatch(model, config, self.run_dir / "anomalies")
+        self._watch = AnomalyWatch(config, self.run_dir / "anomalies")
         self._stepper = Stepper(model, optimizer, config, self.execution, self._ranks)
         self._is_updating = False
         self._retunes = False
@@ -148,6 +155,7 @@ class Trainer:
             state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
             if retune:
                 set_hyperparameters(self.optimizer, self.model, self.config)
+                agree_on_precision(self.optimizer, self._ranks)
             if self.average is not None:
                 self._load_average(self.average, state.step)
             self.progress = Progress.from_dict({**state.extra, "step": state.step})
@@ -156,7 +164,8 @@ class Trainer:
 
     def _load_average(self, average: WeightAverage, step: int) -> None:
         try:
-            average.load(self.checkpoints.load_more("ema", step))
+            pattern = model_pattern(average.model)
+            average.load(self.checkpoints.load_more("ema", step, pattern))
         except FileNotFoundError as error:
             raise ValueError(
                 f"the checkpoint of step {step} has no averaged weights; go on with ema_decay=None,"
@@ -187,6 +196,7 @@ class Trainer:
             with self._ranks.first_goes_first():
                 if self._ranks.is_first:
                     self._open(at_end)
+            at_end.callback(self.checkpoints.wait)
             self._ranks.check_equal(self.step, self.model)
             if self.config.on_anomaly == "rollback" and self._ranks.from_first(self._is_unsaved):
                 self._save()  # or there would be nothing to go back to
@@ -212,7 +222,6 @@ class Trainer:
         self._open_metrics()
         for logger in [self._metrics, *self._guests]:
             at_end.callback(logger.close)
-        at_end.callback(self.checkpoints.wait)
 
     def _is_unsaved(self) -> bool:
         return self.checkpoints.latest_step() is None
@@ -420,6 +429,8 @@ class Trainer:
         except OSError as error:
             if self.config.on_disk_full == "stop" or not is_disk_full(error):
                 raise
+            if not self._ranks.is_first:
+                return
             warnings.warn(
                 f"no checkpoint was saved: {error}. Training goes on at step {self.step:,} and will"
                 f" try the next one; checkpoints are there of steps {self.checkpoints.steps()}",
@@ -429,10 +440,11 @@ class Trainer:
 
     def _save(self) -> None:
         self._ranks.check_equal(self.step, self.model)
-        if not self._ranks.is_first:
+        if not (self._ranks.is_first or self._is_divided):
             return
         self._wait_for_checkpoint()
-        self._metrics.sync()  # a checkpoint promises that the lines up to it are there
+        if self._ranks.is_first:
+            self._metrics.sync()  # a checkpoint promises that the lines up to it are there
         progress, average = self.progress, self.average
         self.checkpoints.save(
             self.step,
@@ -476,6 +488,7 @@ class Trainer:
         self, problem: str, slope: Slope, batch: Batch, step: int, batch_number: int
     ) -> str:
         """Save an anomaly and its whole batch; a sentence that says where."""
+        norms = gradient_norms(self.model)  # by all: each may have a part of every gradient
         if not self._ranks.is_first:
             return f"at step {step} {problem}"
         if self._ranks.are_many:
@@ -483,5 +496,11 @@ class Trainer:
                 self.config.seed, batch_number, self.config.batch_size, self.context_length, "cpu"
             )
         return self._watch.record(
-            problem, slope, batch, self.progress, step=step, batch_number=batch_number
+            problem,
+            slope,
+            batch,
+            self.progress,
+            gradient_norms=norms,
+            step=step,
+            batch_number=batch_number,
         )
