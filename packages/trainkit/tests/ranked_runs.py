@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 import torch._dynamo
+from optimkit import fastest_matmul_dtype, gathered
 from tiny_run import make_data, make_model, make_trainer
 from trainkit import (
     Batch,
@@ -66,7 +67,7 @@ def train(ranks, directory, name, signalled, skews=False, making=(), **options):
     trainer.train()
 
 
-def compute_gradients(ranks, directory, name, target_counts):
+def compute_gradients(ranks, directory, name, target_counts, making=()):
     """Of a batch whose rows have so many targets that count, a row at a time; into `name`.json."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(17, (len(target_counts), 9), generator=generator)
@@ -74,11 +75,11 @@ def compute_gradients(ranks, directory, name, target_counts):
     rows = rank_rows(len(ids), ranks.rank, ranks.size)
     batch = Batch(ids[rows, :-1], ids[rows, 1:], mask=mask[rows])
     config = TrainConfig(batch_size=len(ids), gradient_accumulation_steps=len(ids))
-    model = make_model()
+    model = make_ranked_model(ranks, **dict(making))
     stepper = Stepper(model, make_optimizer(model, config), config, Execution(), ranks)
     [loss] = ranks.sum([float(stepper.backward(batch, 0))])
+    gradients = {key: gathered(w.grad).tolist() for key, w in model.named_parameters()}
     if ranks.is_first:
-        gradients = {key: weight.grad.tolist() for key, weight in model.named_parameters()}
         (directory / f"{name}.json").write_text(json.dumps({"loss": loss, **gradients}))
 
 
@@ -121,6 +122,7 @@ def free_port():
 def main():
     directory, runs = Path(sys.argv[1]), json.loads(sys.argv[2])
     torch.set_num_threads(1)
+    fastest_matmul_dtype("cpu")  # once for all runs: on a busy machine the answer changes
     for name, count in (("train", 500), ("valid", 60)):
         make_data(directory, name, count)
     codes = []

@@ -11,6 +11,7 @@ Either is read by any number of ranks, into whole or divided tensors.
 """
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,10 @@ def _read_shards(directory: Path, name: str, pattern: Pattern) -> Tensors:
         for key in saved
         if key.startswith(prefix)
     }
-    # Each rank reads its part: nothing needs to be agreed on.
-    state_dict_loader.load(tensors, storage_reader=reader, no_dist=True)
+    with warnings.catch_warnings():
+        # Each rank reads its part: nothing needs to be agreed on, which torch warns of.
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        state_dict_loader.load(tensors, storage_reader=reader, no_dist=True)
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
 
 

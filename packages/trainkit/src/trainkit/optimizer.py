@@ -56,5 +56,6 @@ def set_hyperparameters(optimizer: Optimizer, model: nn.Module, config: TrainCon
             f"the optimizer is {type(optimizer).__name__} over groups of {sizes[0]} parameters, the"
             f" config's {type(wanted).__name__} over groups of {sizes[1]}; begin a new run"
         )
+    kept = {"params", "precision"}  # Muon's was measured: on a busy machine the answer changes
     for group, new in zip(optimizer.param_groups, wanted.param_groups, strict=True):
-        group |= {name: value for name, value in new.items() if name != "params"}
+        group |= {name: value for name, value in new.items() if name not in kept}

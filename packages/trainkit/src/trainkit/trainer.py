@@ -155,7 +155,6 @@ class Trainer:
             state = self.checkpoints.load(self.model, self.optimizer, fall_back=fall_back)
             if retune:
                 set_hyperparameters(self.optimizer, self.model, self.config)
-                agree_on_precision(self.optimizer, self._ranks)
             if self.average is not None:
                 self._load_average(self.average, state.step)
             self.progress = Progress.from_dict({**state.extra, "step": state.step})
