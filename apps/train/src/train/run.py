@@ -16,8 +16,10 @@ from trainkit import (
     TensorboardLogger,
     Trainer,
     WandbLogger,
+    is_sharded_model,
     make_optimizer,
     rank_rows,
+    shard_model,
 )
 
 from train.changes import read_changes, record_changes
@@ -65,9 +67,11 @@ def train(config: RunConfig, console: Console, ranks: Ranks | None = None) -> Ru
     model = build_model(config, record, changes, data)
     set_up = begin if record is None else partial(resume, record, changes)
     config, execution = ranks.from_first(
-        lambda: set_up(config, model, directory, data, console.print)
+        lambda: set_up(config, model, directory, data, console.print, ranks.size)
     )
     ranks.share(model)
+    if config.parallel == "fsdp" and ranks.are_many:
+        shard_model(model, ranks)
     trainer = Trainer(
         model,
         make_optimizer(model, config.training),
@@ -96,6 +100,8 @@ def _place(config: RunConfig, num_ranks: int) -> Path:
     rank_rows(config.training.batch_size, 0, num_ranks)
     if config.minutes is not None and num_ranks > 1:
         raise ValueError("--minutes times the updates of one process: give several --max-steps")
+    if config.parallel == "fsdp" and config.compile == "on" and num_ranks > 1:
+        raise ValueError("--parallel fsdp is not compiled: leave out --compile on, or use ddp")
     return old_directory(config.out) if config.resume else new_directory(config)
 
 
@@ -119,9 +125,12 @@ def _loggers(
     loggers: list[Logger] = [
         ConsoleLogger(console, config.training.max_steps),
         CurveLogger(directory, entropy=data.entropy),
-        SampleLogger(directory, model, data.tokenizer),
-        ReportLogger(directory),  # after the sample that it shows
     ]
+    if is_sharded_model(model):  # one rank alone cannot write with it
+        console.print("samples     none before the end: each rank has a part of the model")
+    else:
+        loggers.append(SampleLogger(directory, model, data.tokenizer))
+    loggers.append(ReportLogger(directory))  # after the sample that it shows
     if config.csv:
         loggers.append(CsvLogger(directory))
     if config.tensorboard:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from nnparts import TransformerConfig, TransformerLM
@@ -39,7 +39,12 @@ def build_model(
 
 
 def begin(
-    config: RunConfig, model: TransformerLM, directory: Path, data: RunData, report: Report
+    config: RunConfig,
+    model: TransformerLM,
+    directory: Path,
+    data: RunData,
+    report: Report,
+    num_ranks: int = 1,
 ) -> tuple[RunConfig, Execution]:
     """Makes the directory of a new run, with its tokenizer and its record.
 
@@ -51,14 +56,14 @@ def begin(
     if config.minutes is not None:  # a guess, by which compiling is weighed
         device = str(next(model.parameters()).device)
         config = _fill_time(config, model, data, Execution(device), begun)
-    execution = _choose(config, model, data, report)
+    execution = _choose(config, model, data, report, num_ranks)
     _start_from_bigrams(config, model, data, execution, report)
     if config.minutes is not None:
         config = _fill_time(config, model, data, execution, begun)
         report(f"updates     {config.training.max_steps:,} in {config.minutes:g} minutes")
     directory.mkdir(parents=True, exist_ok=True)
     data.tokenizer.save(directory / "tokenizer.json")
-    write_record(directory, _record(config, model.config, execution, data))
+    write_record(directory, _record(config, model.config, execution, data, num_ranks))
     report(f"run         {directory}")
     return config, execution
 
@@ -71,9 +76,10 @@ def resume(
     directory: Path,
     data: RunData,
     report: Report,
+    num_ranks: int = 1,
 ) -> tuple[RunConfig, Execution]:
     """What `begin` gave when the run began, but for what `changes`."""
-    _compare_threads(record, report)
+    _compare_threads(record, report, num_ranks)
     execution = Execution(**record["execution"])
     changed = {each.field for each in changes}
     if changed & {"device", "precision", "compile", "peak_flops"}:
@@ -83,13 +89,15 @@ def resume(
             kept["precision"] = execution.precision
         if "compile" not in changed:
             kept["compile"] = "on" if execution.compile else "off"
-        execution = _choose(replace(config, **kept), model, data, report)
+        execution = _choose(replace(config, **kept), model, data, report, num_ranks)
     if not (directory / "checkpoints" / "latest").exists():  # it was killed before its first one
         _start_from_bigrams(config, model, data, execution, report)
     return config, execution
 
 
-def _choose(config: RunConfig, model: TransformerLM, data: RunData, report: Report) -> Execution:
+def _choose(
+    config: RunConfig, model: TransformerLM, data: RunData, report: Report, num_ranks: int
+) -> Execution:
     """What `config` names, and what is measured to be fastest where it says "auto"."""
     training, device = config.training, next(model.parameters()).device
     batch = data.train.batch(
@@ -100,11 +108,17 @@ def _choose(config: RunConfig, model: TransformerLM, data: RunData, report: Repo
         batch,
         passes=training.max_steps * training.gradient_accumulation_steps,
         precision=config.precision,
-        compile="auto" if config.compile == "auto" else config.compile == "on",
+        compile=_may_compile(config, num_ranks),
         peak_flops=config.peak_flops,
     )
     report(choice.summary)
     return choice.execution
+
+
+def _may_compile(config: RunConfig, num_ranks: int) -> bool | Literal["auto"]:
+    if config.compile == "auto" and config.parallel == "fsdp" and num_ranks > 1:
+        return False
+    return "auto" if config.compile == "auto" else config.compile == "on"
 
 
 def _fill_time(
@@ -121,8 +135,14 @@ def _fill_time(
     return replace(config, training=replace(training, max_steps=updates))
 
 
-def _compare_threads(record: dict[str, Any], report: Report) -> None:
+def _compare_threads(record: dict[str, Any], report: Report, num_ranks: int) -> None:
     """Tells where a run will not be, bit for bit, what it would have been."""
+    began = record["made_with"].get("ranks", num_ranks)  # which older records do not tell
+    if num_ranks != began:
+        report(
+            f"[yellow]warning[/]     the run began on {began} ranks and goes on on {num_ranks}: its"
+            " numbers will differ in their last bits"
+        )
     before, now = record["made_with"]["threads"], torch.get_num_threads()
     if now != before:
         report(
@@ -154,7 +174,11 @@ def _start_from_bigrams(
 
 
 def _record(
-    config: RunConfig, shape: TransformerConfig, execution: Execution, data: RunData
+    config: RunConfig,
+    shape: TransformerConfig,
+    execution: Execution,
+    data: RunData,
+    num_ranks: int,
 ) -> dict[str, Any]:
     return {
         "format": "groundup-run",
@@ -170,5 +194,6 @@ def _record(
             "python": platform.python_version(),
             "machine": platform.platform(),
             "threads": torch.get_num_threads(),
+            "ranks": num_ranks,
         },
     }
