@@ -151,11 +151,12 @@ def test_torchrun_brings_a_killed_rank_back_and_nothing_is_lost(
     assert state(tmp_path / "killed") == state(directory / undisturbed)
 
 
-def test_a_restart_goes_on_with_a_run_that_had_begun(tmp_path, monkeypatch):
+@pytest.mark.parametrize("count", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
+def test_a_restart_goes_on_with_a_run_that_had_begun(tmp_path, monkeypatch, count):
     words = ["--out", str(tmp_path), "--max-steps", "7"]
     assert restarted_arguments(words) == words
     monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv(count, "1")
     assert restarted_arguments(words) == words  # killed before there was a run
     (tmp_path / "config.json").touch()
     assert restarted_arguments(words) == [*words, "--resume"]
