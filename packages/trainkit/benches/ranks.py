@@ -1,6 +1,6 @@
 """Tokens a second of two ranks with a thread each, beside one process with two threads.
 
-    python packages/trainkit/benches/ranks.py [--rounds 5] [--steps 10] [--precision fp32]
+    python packages/trainkit/benches/ranks.py [--rounds 4] [--steps 6] [--precision fp32]
 
 One process, DDP and FSDP2 train the same model on the same batches, in turn, `rounds` times; each
 is a fresh set of processes, whose first steps are not counted. Before anything is timed, the losses
@@ -84,8 +84,8 @@ def run(way: str, steps: int, precision: str) -> dict:
 def main() -> None:
     """Times all three in turn and prints what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--precision", choices=list(BOUND), default="fp32")
     parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
     told = parser.parse_args()

@@ -6,11 +6,13 @@ would give them.
     ranked_runs.py DIRECTORY RUNS
 
 RUNS is JSON: for each run its `size`, its `name`, and if need be `signal`: [number, rank, step],
-one that a rank gets after its update; all else is for the config. One with `target_counts` computes
+one that a rank gets after its update, or `full`: [rank, count], a checkpoint at which the disk of
+a rank is full; all else is for the config. One with `target_counts` computes
 the gradient of one batch instead. Prints the exit codes of the
 ranks, a list for each run.
 """
 
+import errno
 import json
 import os
 import socket
@@ -22,6 +24,7 @@ import torch
 import torch._dynamo
 from optimkit import fastest_matmul_dtype, gathered
 from tiny_run import make_data, make_model, make_trainer
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from trainkit import (
     Batch,
     Execution,
@@ -49,7 +52,21 @@ def make_ranked_model(ranks, *, fsdp=False, dtype="float32", checkpoints=False, 
     return model
 
 
-def train(ranks, directory, name, signalled, skews=False, making=(), **options):
+def fill_disk(count):
+    """Lets no shard be written at the checkpoint that is the `count`-th."""
+    write, calls = HuggingFaceStorageWriter.write_data, iter(range(1, 99))
+
+    def write_data(*args):
+        if next(calls) == count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(*args)
+
+    HuggingFaceStorageWriter.write_data = write_data
+
+
+def train(ranks, directory, name, signalled, skews=False, making=(), full=None, **options):
+    if full and full[0] == ranks.rank:
+        fill_disk(full[1])
     model = make_ranked_model(ranks, **dict(making))
     trainer = make_trainer(directory, model=model, run=name, ranks=ranks, **options)
     trainer.resume()

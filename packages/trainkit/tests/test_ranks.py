@@ -37,6 +37,7 @@ ROLLBACK, SKIP = {**SPIKES, "on_anomaly": "rollback"}, {**SPIKES, "on_anomaly": 
 ODD = {"dtype": "float64", "shape": {"d_ff": 5, "num_layers": 2, "tied_embeddings": True}}
 RECOMPUTED = {**ODD, "checkpoints": True}  # which changes no bit
 ALL_SHAPES = {"making": ODD, "gradient_accumulation_steps": 2}
+FULL = {**FP64, "keep_checkpoints": 9, "on_disk_full": "continue"}
 STALE = {"patience": 1, "max_lr": 0.0, "min_lr": 0.0}
 
 
@@ -64,6 +65,7 @@ RUNS = [
     {"size": 2, "name": "fsdp-shrinking", **divided(MUON), "signal": [SIGINT, 1, 12]},
     {"size": 1, "name": "fsdp-shrinking", **MUON, "signal": [SIGINT, 0, 16]},
     {"size": 2, "name": "fsdp-shrinking", **divided(MUON)},
+    {"size": 2, "name": "full", **divided(FULL), "full": [1, 2]},
     {"size": 2, "name": "stale", **STALE},
     {"size": 4, "name": "killed", "signal": [SIGKILL, 2, 13]},
     {"size": 4, "name": "killed"},
@@ -134,7 +136,7 @@ def test_more_ranks_follow_the_curve_of_one_but_for_rounding(done, size):
 def test_two_ranks_do_what_one_does_with_every_option(done, way, name):
     """Muon, micro batches and averaged weights; anomalies, of which both must think alike."""
     root = done.directory
-    assert done.codes[f"{way}{name}-2"] == [[0, 0]]
+    assert done.codes[f"{way}{name}-2"] == [[0, 0]], done.errors
     assert_one_curve(root / f"{way}{name}-2", root / f"{name}-1", ROUNDING_64, ROUNDING_LOSS)
 
 
@@ -184,6 +186,14 @@ def test_an_anomaly_is_recorded_once_with_the_whole_batch(done, way, name):
         ours, theirs = (json.loads((where / each).read_text()) for where in (ranked, alone))
         assert ours["batch"] == theirs["batch"]
         assert ours["gradient_norms"] == pytest.approx(theirs["gradient_norms"], rel=1e-6)
+
+
+def test_a_disk_that_is_full_for_one_rank_costs_all_that_checkpoint_and_no_other(done):
+    assert done.codes["full"] == [[0, 0]], done.errors
+    assert done.errors.count("no checkpoint was saved: ") == 1
+    checkpoints = (done.directory / "full" / "checkpoints").iterdir()
+    steps = sorted(path.name for path in checkpoints)
+    assert steps == ["latest", "step-000005", "step-000015", "step-000020"]
 
 
 def test_all_ranks_lose_patience_at_once(done):
