@@ -6,11 +6,13 @@ would give them.
     ranked_runs.py DIRECTORY RUNS
 
 RUNS is JSON: for each run its `size`, its `name`, and if need be `signal`: [number, rank, step],
-one that a rank gets after its update; all else is for the config. One with `target_counts` computes
+one that a rank gets after its update, or `full`: [rank, count], a checkpoint at which the disk of
+a rank is full; all else is for the config. One with `target_counts` computes
 the gradient of one batch instead. Prints the exit codes of the
 ranks, a list for each run.
 """
 
+import errno
 import json
 import os
 import socket
@@ -20,7 +22,9 @@ from pathlib import Path
 
 import torch
 import torch._dynamo
+from optimkit import fastest_matmul_dtype, gathered
 from tiny_run import make_data, make_model, make_trainer
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from trainkit import (
     Batch,
     Execution,
@@ -29,6 +33,7 @@ from trainkit import (
     join_ranks,
     make_optimizer,
     rank_rows,
+    shard_model,
 )
 from trainkit.step import Stepper
 
@@ -39,8 +44,30 @@ def join(rank, size, port):
     return join_ranks()
 
 
-def train(ranks, directory, name, signalled, skews=False, dtype="float32", **options):
-    model = make_model().to(getattr(torch, dtype))
+def make_ranked_model(ranks, *, fsdp=False, dtype="float32", checkpoints=False, shape=()):
+    model = make_model(**dict(shape)).to(getattr(torch, dtype))
+    model.checkpoint_blocks(checkpoints)
+    if fsdp and ranks.are_many:
+        shard_model(model, ranks)
+    return model
+
+
+def fill_disk(count):
+    """Lets no shard be written at the checkpoint that is the `count`-th."""
+    write, calls = HuggingFaceStorageWriter.write_data, iter(range(1, 99))
+
+    def write_data(*args):
+        if next(calls) == count:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(*args)
+
+    HuggingFaceStorageWriter.write_data = write_data
+
+
+def train(ranks, directory, name, signalled, skews=False, making=(), full=None, **options):
+    if full and full[0] == ranks.rank:
+        fill_disk(full[1])
+    model = make_ranked_model(ranks, **dict(making))
     trainer = make_trainer(directory, model=model, run=name, ranks=ranks, **options)
     trainer.resume()
     if skews and not ranks.is_first:
@@ -57,7 +84,7 @@ def train(ranks, directory, name, signalled, skews=False, dtype="float32", **opt
     trainer.train()
 
 
-def compute_gradients(ranks, directory, name, target_counts):
+def compute_gradients(ranks, directory, name, target_counts, making=()):
     """Of a batch whose rows have so many targets that count, a row at a time; into `name`.json."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(17, (len(target_counts), 9), generator=generator)
@@ -65,11 +92,11 @@ def compute_gradients(ranks, directory, name, target_counts):
     rows = rank_rows(len(ids), ranks.rank, ranks.size)
     batch = Batch(ids[rows, :-1], ids[rows, 1:], mask=mask[rows])
     config = TrainConfig(batch_size=len(ids), gradient_accumulation_steps=len(ids))
-    model = make_model()
+    model = make_ranked_model(ranks, **dict(making))
     stepper = Stepper(model, make_optimizer(model, config), config, Execution(), ranks)
     [loss] = ranks.sum([float(stepper.backward(batch, 0))])
+    gradients = {key: gathered(w.grad).tolist() for key, w in model.named_parameters()}
     if ranks.is_first:
-        gradients = {key: weight.grad.tolist() for key, weight in model.named_parameters()}
         (directory / f"{name}.json").write_text(json.dumps({"loss": loss, **gradients}))
 
 
@@ -112,6 +139,7 @@ def free_port():
 def main():
     directory, runs = Path(sys.argv[1]), json.loads(sys.argv[2])
     torch.set_num_threads(1)
+    fastest_matmul_dtype("cpu")  # once for all runs: on a busy machine the answer changes
     for name, count in (("train", 500), ("valid", 60)):
         make_data(directory, name, count)
     codes = []

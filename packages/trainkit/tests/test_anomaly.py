@@ -39,7 +39,7 @@ def test_what_is_an_anomaly(loss, grad_norm, recent, sigmas, problem):
 
 def test_nothing_is_a_spike_before_the_window_is_full(make_model, tmp_path):
     config = TrainConfig(spike_sigmas=1.0, spike_window=4)
-    watch = AnomalyWatch(make_model(), config, tmp_path)
+    watch = AnomalyWatch(config, tmp_path)
     progress, norm = Progress(), torch.tensor(1.0)
     for loss in (1.0, 3.0, 1.0, 9.0):
         assert watch.judge(Slope(torch.tensor(loss), norm), progress) is None

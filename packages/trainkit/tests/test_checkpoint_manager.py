@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import nn
 from trainkit import CheckpointManager, DamagedCheckpointError
-from trainkit import checkpoint_manager as module
+from trainkit import checkpoint_files as files
 
 
 def make_model(value: float) -> nn.Linear:
@@ -149,7 +149,7 @@ def test_a_save_that_dies_at_any_moment_leaves_a_whole_checkpoint(tmp_path, monk
 
         return call
 
-    monkeypatch.setattr(module, "tensor_bytes", copying_before(module.tensor_bytes))
+    monkeypatch.setattr(files, "tensor_bytes", copying_before(files.tensor_bytes))
     for name in ("fsync", "replace", "unlink", "rmdir"):
         monkeypatch.setattr(os, name, copying_before(getattr(os, name)))
     manager.save(new_step, make_model(20.0))

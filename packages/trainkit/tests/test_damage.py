@@ -115,13 +115,13 @@ def test_equal_states_are_equal_bytes(tmp_path, in_background):
 def test_a_background_save_is_of_the_moment_it_was_asked_for(tmp_path, monkeypatch):
     manager = CheckpointManager(tmp_path, in_background=True)
     model, optimizer = make(1.0)
-    write = module._write_checkpoint
+    write = module.write_whole
 
     def change_first(*args):
         nn.init.constant_(model.weight, 5.0)
-        write(*args)
+        return write(*args)
 
-    monkeypatch.setattr(module, "_write_checkpoint", change_first)
+    monkeypatch.setattr(module, "write_whole", change_first)
     manager.save(1, model, optimizer)
     other, other_optimizer = make()
     assert manager.load(other, other_optimizer).step == 1  # waits for it

@@ -1,7 +1,7 @@
 """Runs of several ranks, in processes of their own (gloo, a thread each).
 
-Parity: 2 and 4 ranks with one. Property: a rank killed and the run resumed is the run that never
-stopped, bit for bit. Table: what is refused.
+Parity: 2 and 4 ranks with one, each with the whole model or with its part of it (FSDP). Property: a
+rank killed and the run resumed is the run that never stopped, bit for bit. Table: what is refused.
 """
 
 import json
@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from trainkit import FirstRankFailedError, Ranks
+from trainkit.checkpoint_files import has_file, read_file
 
 PROGRAM = Path(__file__).with_name("ranked_runs.py")
 TIMES = {"wall_seconds", "tokens_per_second", "data_wait_share", "peak_memory_bytes"}
@@ -28,17 +29,43 @@ ROUNDING_LOSS = 2 * 2**-23
 # In fp32 the weights differ as well: 1.6e-7 was seen of losses and norms in 20 updates.
 ROUNDING_32 = 2e-6
 
-FP64 = {"dtype": "float64"}
+FP64 = {"making": {"dtype": "float64"}}
 MUON = {**FP64, "optimizer": "muon", "gradient_accumulation_steps": 2, "ema_decay": 0.9}
 SPIKES = {**FP64, "spike_sigmas": 1.5, "spike_window": 6, "max_anomalies": 100}
 ROLLBACK, SKIP = {**SPIKES, "on_anomaly": "rollback"}, {**SPIKES, "on_anomaly": "skip"}
+# Five rows leave the last of four ranks without a part; of a tied table there is one weight.
+ODD = {"dtype": "float64", "shape": {"d_ff": 5, "num_layers": 2, "tied_embeddings": True}}
+RECOMPUTED = {**ODD, "checkpoints": True}  # which changes no bit
+ALL_SHAPES = {"making": ODD, "gradient_accumulation_steps": 2}
+FULL = {**FP64, "keep_checkpoints": 9, "on_disk_full": "continue"}
 STALE = {"patience": 1, "max_lr": 0.0, "min_lr": 0.0}
+
+
+def divided(options):
+    return {**options, "making": {**options.get("making", {}), "fsdp": True}}
+
+
 RUNS = [
     *({"size": size, "name": f"fp32-{size}"} for size in (1, 2, 4)),
     *({"size": size, "name": f"fp64-{size}", **FP64} for size in (1, 2, 4)),
     *({"size": size, "name": f"muon-{size}", **MUON} for size in (1, 2)),
     *({"size": size, "name": f"rollback-{size}", **ROLLBACK} for size in (1, 2)),
     *({"size": size, "name": f"skip-{size}", **SKIP} for size in (1, 2)),
+    *({"size": size, "name": f"odd-{size}", **ALL_SHAPES} for size in (1, 2, 4)),
+    {"size": 2, "name": "fsdp-fp64-2", **divided(FP64)},
+    {"size": 2, "name": "fsdp-muon-2", **divided(MUON)},
+    {"size": 2, "name": "fsdp-rollback-2", **divided(ROLLBACK)},
+    {"size": 2, "name": "fsdp-skip-2", **divided(SKIP)},
+    {"size": 2, "name": "fsdp-odd-2", **divided({**ALL_SHAPES, "making": RECOMPUTED})},
+    {"size": 4, "name": "fsdp-odd-4", **divided(ALL_SHAPES)},
+    {"size": 4, "name": "fsdp-fp64-4", **divided(FP64)},
+    {"size": 4, "name": "fsdp-killed", **divided(FP64), "signal": [SIGKILL, 2, 13]},
+    {"size": 4, "name": "fsdp-killed", **divided(FP64)},
+    {"size": 4, "name": "fsdp-shrinking", **divided(MUON), "signal": [SIGTERM, 3, 6]},
+    {"size": 2, "name": "fsdp-shrinking", **divided(MUON), "signal": [SIGINT, 1, 12]},
+    {"size": 1, "name": "fsdp-shrinking", **MUON, "signal": [SIGINT, 0, 16]},
+    {"size": 2, "name": "fsdp-shrinking", **divided(MUON)},
+    {"size": 2, "name": "full", **divided(FULL), "full": [1, 2]},
     {"size": 2, "name": "stale", **STALE},
     {"size": 4, "name": "killed", "signal": [SIGKILL, 2, 13]},
     {"size": 4, "name": "killed"},
@@ -46,6 +73,7 @@ RUNS = [
     {"size": 2, "name": "shrinking", **FP64, "signal": [SIGINT, 1, 12]},
     {"size": 1, "name": "shrinking", **FP64},
     *({"size": size, "name": f"ragged-{size}", "target_counts": [8, 3, 1, 0]} for size in (1, 2)),
+    {"size": 2, "name": "fsdp-ragged-2", "target_counts": [8, 3, 1, 0], **divided({})},
     {"size": 3, "name": "three"},
     {"size": 2, "name": "skewed", "skews": True},
 ]
@@ -75,10 +103,12 @@ def metrics(directory):
     return [{key: line[key] for key in line if key not in TIMES} for line in lines]
 
 
-def checkpoint(directory, step=20):
-    """The bytes of its tensors."""
-    files = (directory / "checkpoints" / f"step-{step:06d}").glob("*.safetensors")
-    return {path.name: path.read_bytes() for path in files}
+def tensors(directory, step=20):
+    """By their names, whole, whether one rank wrote them or each its part."""
+    place = directory / "checkpoints" / f"step-{step:06d}"
+    names = [name for name in ("model", "optimizer", "ema") if has_file(place, name)]
+    found = {name: read_file(place, name, lambda _: None)[0] for name in names}
+    return {f"{name}/{key}": each for name in names for key, each in found[name].items()}
 
 
 def assert_one_curve(ours, theirs, bound, loss_bound):
@@ -94,44 +124,61 @@ def assert_one_curve(ours, theirs, bound, loss_bound):
 @pytest.mark.parametrize("size", [2, 4])
 def test_more_ranks_follow_the_curve_of_one_but_for_rounding(done, size):
     root = done.directory
-    assert done.codes[f"fp64-{size}"] == done.codes[f"fp32-{size}"] == [[0] * size]
+    for name in ("fp64", "fp32", "fsdp-fp64"):
+        assert done.codes[f"{name}-{size}"] == [[0] * size]
+    assert_one_curve(root / f"fsdp-fp64-{size}", root / "fp64-1", ROUNDING_64, ROUNDING_LOSS)
     assert_one_curve(root / f"fp64-{size}", root / "fp64-1", ROUNDING_64, ROUNDING_LOSS)
     assert_one_curve(root / f"fp32-{size}", root / "fp32-1", ROUNDING_32, ROUNDING_32)
 
 
-@pytest.mark.parametrize("name", ["muon", "rollback", "skip"])
-def test_two_ranks_do_what_one_does_with_every_option(done, name):
+@pytest.mark.parametrize("name", ["muon", "rollback", "skip", "odd"])
+@pytest.mark.parametrize("way", ["", "fsdp-"])
+def test_two_ranks_do_what_one_does_with_every_option(done, way, name):
     """Muon, micro batches and averaged weights; anomalies, of which both must think alike."""
     root = done.directory
-    assert done.codes[f"{name}-2"] == [[0, 0]]
-    assert_one_curve(root / f"{name}-2", root / f"{name}-1", ROUNDING_64, ROUNDING_LOSS)
+    assert done.codes[f"{way}{name}-2"] == [[0, 0]], done.errors
+    assert_one_curve(root / f"{way}{name}-2", root / f"{name}-1", ROUNDING_64, ROUNDING_LOSS)
 
 
-def test_targets_count_alike_on_all_ranks_even_where_one_has_none_in_its_last_rows(done):
+@pytest.mark.parametrize("way", ["", "fsdp-"])
+def test_targets_count_alike_on_all_ranks_even_where_one_has_none_in_its_last_rows(done, way):
     alone, ranked = (
-        json.loads((done.directory / f"ragged-{size}.json").read_text()) for size in (1, 2)
+        json.loads((done.directory / f"{name}.json").read_text())
+        for name in ("ragged-1", f"{way}ragged-2")
     )
     assert ranked.keys() == alone.keys()
     for name, value in alone.items():
         torch.testing.assert_close(torch.tensor(ranked[name]), torch.tensor(value))
 
 
-@pytest.mark.parametrize("name", ["fp64-2", "fp64-4", "muon-2", "rollback-2"])
-def test_weights_and_optimizer_state_are_those_of_one_process(done, name):
-    alone = done.directory / f"{name[:-2]}-1" / "checkpoints" / "step-000020"
-    ranked = done.directory / name / "checkpoints" / "step-000020"
-    for path in alone.glob("*.safetensors"):
-        theirs, ours = load_file(path), load_file(ranked / path.name)
-        assert ours.keys() == theirs.keys()
-        for key, value in theirs.items():
-            # fp32 remainders and moments round once an update.
-            bound = 1e-12 if value.dtype == torch.float64 else 1e-5
-            torch.testing.assert_close(ours[key], value, rtol=bound, atol=bound)
+@pytest.mark.parametrize("name", ["fp64-2", "fp64-4", "muon-2", "rollback-2", "odd-2", "odd-4"])
+@pytest.mark.parametrize("way", ["", "fsdp-"])
+def test_weights_and_optimizer_state_are_those_of_one_process(done, way, name):
+    ours, theirs = (tensors(done.directory / run) for run in (way + name, f"{name[:-2]}-1"))
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        # fp32 remainders and moments round once an update.
+        bound = 1e-12 if value.dtype == torch.float64 else 1e-5
+        torch.testing.assert_close(ours[key], value, rtol=bound, atol=bound)
+
+
+@pytest.mark.parametrize("name", ["fp64-4", "odd-4", "odd-2"])
+def test_each_rank_writes_its_part_of_a_divided_model(done, name):
+    size = int(name[-1])
+    checkpoint = done.directory / f"fsdp-{name}" / "checkpoints" / "step-000020"
+    whole = sum(each.nbytes for each in tensors(done.directory / f"fsdp-{name}").values())
+    parts = [load_file(path) for path in checkpoint.glob("*.safetensors")]
+    sizes = [sum(tensor.nbytes for tensor in part.values()) for part in parts]
+    assert len(parts) == size
+    assert sum(sizes) == whole
+    assert max(sizes) < 1.5 * whole / size  # rows do not come out even
+    assert not list(checkpoint.glob("*.distcp"))  # torch's pickles
 
 
 @pytest.mark.parametrize("name", ["rollback", "skip"])
-def test_an_anomaly_is_recorded_once_with_the_whole_batch(done, name):
-    alone, ranked = (done.directory / f"{name}-{size}" / "anomalies" for size in (1, 2))
+@pytest.mark.parametrize("way", ["", "fsdp-"])
+def test_an_anomaly_is_recorded_once_with_the_whole_batch(done, way, name):
+    alone, ranked = (done.directory / run / "anomalies" for run in (f"{name}-1", f"{way}{name}-2"))
     names = sorted(path.name for path in alone.iterdir())
     assert names
     assert sorted(path.name for path in ranked.iterdir()) == names
@@ -141,18 +188,33 @@ def test_an_anomaly_is_recorded_once_with_the_whole_batch(done, name):
         assert ours["gradient_norms"] == pytest.approx(theirs["gradient_norms"], rel=1e-6)
 
 
+def test_a_disk_that_is_full_for_one_rank_costs_all_that_checkpoint_and_no_other(done):
+    assert done.codes["full"] == [[0, 0]], done.errors
+    assert done.errors.count("no checkpoint was saved: ") == 1
+    checkpoints = (done.directory / "full" / "checkpoints").iterdir()
+    steps = sorted(path.name for path in checkpoints)
+    assert steps == ["latest", "step-000005", "step-000015", "step-000020"]
+
+
 def test_all_ranks_lose_patience_at_once(done):
     assert done.codes["stale"] == [[0, 0]]
     assert metrics(done.directory / "stale")[-1]["step"] == 10
 
 
-def test_a_killed_rank_ends_all_and_the_resumed_run_is_bit_for_bit_the_undisturbed(done):
-    first, second = done.codes["killed"]
+@pytest.mark.parametrize(
+    ("killed", "undisturbed"), [("killed", "fp32-4"), ("fsdp-killed", "fsdp-fp64-4")]
+)
+def test_a_killed_rank_ends_all_and_the_resumed_run_is_bit_for_bit_the_undisturbed(
+    done, killed, undisturbed
+):
+    first, second = done.codes[killed]
     assert first == [1, 1, -SIGKILL, 1]
     assert second == [0, 0, 0, 0]
-    killed, undisturbed = done.directory / "killed", done.directory / "fp32-4"
+    killed, undisturbed = done.directory / killed, done.directory / undisturbed
     assert metrics(killed) == metrics(undisturbed)
-    assert checkpoint(killed) == checkpoint(undisturbed)
+    ours, theirs = tensors(killed), tensors(undisturbed)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
 def test_a_signal_to_one_rank_stops_all_and_fewer_go_on_along_the_same_curve(done):
@@ -160,6 +222,12 @@ def test_a_signal_to_one_rank_stops_all_and_fewer_go_on_along_the_same_curve(don
     assert done.codes["shrinking"] == [[143] * 4, [130] * 2, [0]]
     root = done.directory
     assert_one_curve(root / "shrinking", root / "fp64-1", ROUNDING_64, ROUNDING_LOSS)
+
+
+def test_a_divided_model_goes_on_among_fewer_ranks_in_one_and_among_more(done):
+    assert done.codes["fsdp-shrinking"] == [[143] * 4, [130] * 2, [130], [0, 0]]
+    root = done.directory
+    assert_one_curve(root / "fsdp-shrinking", root / "muon-1", ROUNDING_64, ROUNDING_LOSS)
 
 
 def test_a_number_of_ranks_that_does_not_divide_the_batch_is_refused(done):

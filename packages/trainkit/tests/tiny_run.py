@@ -28,10 +28,9 @@ def make_data(directory: Path, name: str, token_count: int) -> TokenDataset:
     return TokenDataset(path)
 
 
-def make_model() -> TransformerLM:
-    shape = TransformerConfig(
-        vocab_size=VOCAB_SIZE, context_length=8, d_model=16, num_layers=1, num_heads=2, d_ff=32
-    )
+def make_model(**changes: Any) -> TransformerLM:
+    fields = {"context_length": 8, "d_model": 16, "num_layers": 1, "num_heads": 2, "d_ff": 32}
+    shape = TransformerConfig(vocab_size=VOCAB_SIZE, **(fields | changes))
     return TransformerLM(shape, generator=torch.Generator().manual_seed(0))
 
 

@@ -74,6 +74,9 @@ class RunConfig:
     """What matrix products are computed in; auto measures which is fastest on this machine."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether to compile the training step; auto measures whether the run ends sooner with it."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Of several ranks (torchrun): ddp, each holds the whole model; fsdp, each holds its part of
+    weights, gradients and optimizer state, and borrows the rest while it computes; not compiled."""
     bigram_updates: int = 0
     """Updates that embeddings and head make on the counts of all pairs of tokens before the run
     begins: the model then starts as a bigram model. 60 take seconds for a vocabulary of 4,096, and

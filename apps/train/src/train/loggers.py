@@ -11,6 +11,7 @@ from trainkit import (
     ReportLogger,
     TensorboardLogger,
     WandbLogger,
+    is_sharded_model,
 )
 
 from train.config import RunConfig
@@ -24,6 +25,8 @@ def run_loggers(
     config: RunConfig, directory: Path, data: RunData, model: TransformerLM, console: Console
 ) -> list[Logger]:
     """Those of a run, as `config` asks for them."""
+    if is_sharded_model(model):
+        console.print("samples     none before the end: each rank has a part of the model")
     loggers: list[Logger] = [
         ConsoleLogger(console, config.training.max_steps),
         *drawing_loggers(directory, data, model),
@@ -39,8 +42,7 @@ def run_loggers(
 
 def drawing_loggers(directory: Path, data: RunData, model: TransformerLM) -> list[Logger]:
     """Those that take their time at each evaluation, and write into `directory` alone."""
-    return [
-        CurveLogger(directory, entropy=data.entropy),
-        SampleLogger(directory, model, data.tokenizer),
-        ReportLogger(directory),  # after the sample that it shows
-    ]
+    loggers: list[Logger] = [CurveLogger(directory, entropy=data.entropy)]
+    if not is_sharded_model(model):  # one rank alone cannot write with it
+        loggers.append(SampleLogger(directory, model, data.tokenizer))
+    return [*loggers, ReportLogger(directory)]  # after the sample that it shows

@@ -1,4 +1,4 @@
-"""A run that torchrun starts again, with the same words, because a rank of it has died."""
+"""A run that torchrun or Slurm starts again, with the same words, because a part of it has died."""
 
 import argparse
 import os
@@ -7,9 +7,10 @@ from pathlib import Path
 
 
 def restarted_arguments(arguments: Sequence[str]) -> list[str]:
-    """`arguments`, with --resume where torchrun starts again what has begun.
+    """`arguments`, with --resume where torchrun or Slurm starts again what has begun.
 
-    Reads torchrun's environment: how often it has restarted, and how often it may.
+    Reads their environment: how often torchrun has restarted the ranks, and how often it may, and
+    how often Slurm has put the job back into its queue.
 
     Raises:
         ValueError: it may restart, but there is no --out by which the run would be found.
@@ -23,7 +24,8 @@ def restarted_arguments(arguments: Sequence[str]) -> list[str]:
             "torchrun may restart this run, and can find it again by --out alone: name it, or run"
             " torchrun with --max-restarts=0"
         )
-    if chosen.resume or chosen.out is None or not _from_torchrun("RESTART_COUNT"):
+    is_restarted = _from_torchrun("RESTART_COUNT") or int(os.environ.get("SLURM_RESTART_COUNT", 0))
+    if chosen.resume or chosen.out is None or not is_restarted:
         return list(arguments)
     has_begun = (chosen.out / "config.json").is_file()
     return [*arguments, *(["--resume"] if has_begun else [])]

@@ -6,7 +6,14 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from trainkit import DamagedCheckpointError, Ranks, Trainer, make_optimizer, rank_rows
+from trainkit import (
+    DamagedCheckpointError,
+    Ranks,
+    Trainer,
+    make_optimizer,
+    rank_rows,
+    shard_model,
+)
 
 from train.changes import read_changes, record_changes
 from train.config import RunConfig
@@ -59,9 +66,11 @@ def train(
     model = build_model(config, record, changes, data)
     set_up = partial(begin, begun) if record is None else partial(resume, record, changes)
     config, execution = ranks.from_first(
-        lambda: set_up(config, model, directory, data, console.print)
+        lambda: set_up(config, model, directory, data, console.print, ranks.size)
     )
     ranks.share(model)
+    if config.parallel == "fsdp" and ranks.are_many:
+        shard_model(model, ranks)
     trainer = Trainer(
         model,
         make_optimizer(model, config.training),
@@ -90,6 +99,8 @@ def _place(config: RunConfig, num_ranks: int) -> Path:
     rank_rows(config.training.batch_size, 0, num_ranks)
     if config.minutes is not None and num_ranks > 1:
         raise ValueError("--minutes times the updates of one process: give several --max-steps")
+    if config.parallel == "fsdp" and config.compile == "on" and num_ranks > 1:
+        raise ValueError("--parallel fsdp is not compiled: leave out --compile on, or use ddp")
     return old_directory(config.out) if config.resume else new_directory(config)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from nnparts import TransformerConfig, TransformerLM
@@ -58,6 +58,7 @@ def begin(
     directory: Path,
     data: RunData,
     report: Report,
+    num_ranks: int = 1,
 ) -> tuple[RunConfig, Execution]:
     """Makes the directory of a new run, with its tokenizer and its record.
 
@@ -69,14 +70,14 @@ def begin(
     report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
     if config.minutes is not None:  # a guess, by which compiling is weighed
         config = _guess_updates(config, model, data, begun)
-    execution = _choose(config, model, data, report)
+    execution = _choose(config, model, data, report, num_ranks)
     _start_from_bigrams(config, model, data, execution, report)
     directory.mkdir(parents=True, exist_ok=True)
     if config.minutes is not None:
         config = _fill_time(config, model, directory, data, execution, begun)
         report(f"updates     {config.training.max_steps:,} in {config.minutes:g} minutes")
     data.tokenizer.save(directory / "tokenizer.json")
-    write_record(directory, _record(config, model.config, execution, data))
+    write_record(directory, _record(config, model.config, execution, data, num_ranks))
     report(f"run         {directory}")
     return config, execution
 
@@ -91,7 +92,7 @@ def resume(
     report: Report,
 ) -> tuple[RunConfig, Execution]:
     """What `begin` gave when the run began, but for what `changes`."""
-    _compare_threads(record, report)
+    _compare_threads(record, report, num_ranks)
     warn_of_other_work(next(model.parameters()).device, report)
     execution = Execution(**record["execution"])
     changed = {each.field for each in changes}
@@ -102,13 +103,15 @@ def resume(
             kept["precision"] = execution.precision
         if "compile" not in changed:
             kept["compile"] = "on" if execution.compile else "off"
-        execution = _choose(replace(config, **kept), model, data, report)
+        execution = _choose(replace(config, **kept), model, data, report, num_ranks)
     if not (directory / "checkpoints" / "latest").exists():  # it was killed before its first one
         _start_from_bigrams(config, model, data, execution, report)
     return config, execution
 
 
-def _choose(config: RunConfig, model: TransformerLM, data: RunData, report: Report) -> Execution:
+def _choose(
+    config: RunConfig, model: TransformerLM, data: RunData, report: Report, num_ranks: int
+) -> Execution:
     """What `config` names, and what is measured to be fastest where it says "auto"."""
     training, device = config.training, next(model.parameters()).device
     batch = data.train.batch(
@@ -119,11 +122,17 @@ def _choose(config: RunConfig, model: TransformerLM, data: RunData, report: Repo
         batch,
         passes=training.max_steps * training.gradient_accumulation_steps,
         precision=config.precision,
-        compile="auto" if config.compile == "auto" else config.compile == "on",
+        compile=_may_compile(config, num_ranks),
         peak_flops=config.peak_flops,
     )
     report(choice.summary)
     return choice.execution
+
+
+def _may_compile(config: RunConfig, num_ranks: int) -> bool | Literal["auto"]:
+    if config.compile == "auto" and config.parallel == "fsdp" and num_ranks > 1:
+        return False
+    return "auto" if config.compile == "auto" else config.compile == "on"
 
 
 def _guess_updates(
@@ -167,8 +176,14 @@ def _seconds_left(config: RunConfig, begun: float) -> float:
     return 60 * config.minutes - (time.perf_counter() - begun)
 
 
-def _compare_threads(record: dict[str, Any], report: Report) -> None:
+def _compare_threads(record: dict[str, Any], report: Report, num_ranks: int) -> None:
     """Tells where a run will not be, bit for bit, what it would have been."""
+    began = record["made_with"].get("ranks", num_ranks)  # which older records do not tell
+    if num_ranks != began:
+        report(
+            f"[yellow]warning[/]     the run began on {began} ranks and goes on on {num_ranks}: its"
+            " numbers will differ in their last bits"
+        )
     before, now = record["made_with"]["threads"], torch.get_num_threads()
     if now != before:
         report(
@@ -204,7 +219,11 @@ def _start_from_bigrams(
 
 
 def _record(
-    config: RunConfig, shape: TransformerConfig, execution: Execution, data: RunData
+    config: RunConfig,
+    shape: TransformerConfig,
+    execution: Execution,
+    data: RunData,
+    num_ranks: int,
 ) -> dict[str, Any]:
     return {
         "format": "groundup-run",
@@ -220,5 +239,6 @@ def _record(
             "python": platform.python_version(),
             "machine": platform.platform(),
             "threads": torch.get_num_threads(),
+            "ranks": num_ranks,
         },
     }

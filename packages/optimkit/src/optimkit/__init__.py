@@ -16,6 +16,7 @@ from optimkit.schedules import (
     wsd_schedule,
 )
 from optimkit.sgd import SGD
+from optimkit.shards import divided_like, gathered, is_sharded, local_part, with_local_part
 
 __all__ = [
     "SGD",
@@ -27,11 +28,16 @@ __all__ = [
     "clip_grad_value_",
     "constant_schedule",
     "cosine_schedule",
+    "divided_like",
     "fastest_matmul_dtype",
+    "gathered",
     "inverse_sqrt_schedule",
+    "is_sharded",
     "linear_schedule",
+    "local_part",
     "muon_groups",
     "newton_schulz",
     "parameter_groups",
+    "with_local_part",
     "wsd_schedule",
 ]

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from optimkit.checks import require
+from optimkit.shards import local_part, norm_of_all
 
 
 @torch.no_grad()
@@ -17,7 +18,8 @@ def clip_grad_norm_(
 
     The norm is the Euclidean one of all gradients as one vector, summed in fp32 at least. Pascanu
     et al. 2013, algorithm 1 (https://arxiv.org/abs/1211.5063). To clip group by group, call it on
-    the `params` of each.
+    the `params` of each. Of gradients that are divided among processes (FSDP) it is the norm of the
+    whole, the same on all, who must all call.
 
     Nothing waits for a GPU, so nothing is raised for a gradient that isn't finite: the norm that
     is returned says so, and the gradients are of no use then (NaN, or 0 beside an infinity).
@@ -38,14 +40,15 @@ def clip_grad_norm_(
     grads = _grads(parameters)
     if not grads:
         return torch.tensor(0.0)
-    norms = [_row_norms(grad).to(grads[0].device) for grad in grads]
-    norm = torch.linalg.vector_norm(torch.cat(norms))
+    parts = [local_part(grad) for grad in grads]
+    norms = [_row_norms(part).to(parts[0].device) for part in parts]
+    norm = norm_of_all(torch.linalg.vector_norm(torch.cat(norms)), grads)
     scale = (max_norm / (norm + eps)).clamp(max=1)
     if scale.device.type == "cpu" and scale == 1:
         return norm  # a pass over the gradients saved; asking a GPU would wait for it
     # The last gradients first, for they are still in the cache: of 91 MB 32 in one here.
-    for grad in reversed(grads):
-        grad.mul_(scale.to(grad.device))
+    for part in reversed(parts):
+        part.mul_(scale.to(part.device))
     return norm
 
 
@@ -65,7 +68,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], max_value: float) ->
     """
     require(max_value >= 0, "max_value must not be negative", max_value=max_value)
     for grad in _grads(parameters):
-        grad.clamp_(-max_value, max_value)
+        local_part(grad).clamp_(-max_value, max_value)
 
 
 def _grads(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

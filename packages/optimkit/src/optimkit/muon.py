@@ -12,6 +12,7 @@ from optimkit.checks import require, require_not_negative
 from optimkit.matmul_dtype import DTYPES, MatmulDtype, fastest_matmul_dtype
 from optimkit.newton_schulz import QUINTIC, newton_schulz
 from optimkit.optimizer import Group, PerParameterOptimizer, State
+from optimkit.shards import divided_like, gathered
 
 LrScale = Literal["original", "match_rms_adamw", "spectral_unclamped"]
 """How the step size depends on a matrix's shape, by torch's names; see `lr_scale`."""
@@ -35,6 +36,9 @@ class Muon(PerParameterOptimizer):
 
     Embeddings, the head and gains belong into groups with `"rule": "adamw"`, which take AdamW's
     `betas`, `eps` and `impl`: `muon_groups(model, weight_decay)` makes them all.
+
+    A matrix that is divided among processes (FSDP) is gathered on each, orthogonalized there, and
+    every process keeps its part: one matrix at a time is whole.
 
     Args:
         params: matrices, named matrices, or groups (dicts); a group's `rule` is "muon" or "adamw".
@@ -157,7 +161,7 @@ def _muon(weight: Tensor, grad: Tensor, state: State, group: Group) -> None:
     buffer, momentum, lr = state["momentum_buffer"], group["momentum"], group["lr"]
     buffer.lerp_(grad, 1 - momentum)
     update = newton_schulz(
-        grad.lerp(buffer, momentum) if group["nesterov"] else buffer,
+        gathered(grad.lerp(buffer, momentum) if group["nesterov"] else buffer),
         steps=group["ns_steps"],
         coefficients=group["ns_coefficients"],
         eps=group["eps"],
@@ -165,7 +169,8 @@ def _muon(weight: Tensor, grad: Tensor, state: State, group: Group) -> None:
     )
     rows, cols = weight.shape
     weight.mul_(1 - lr * group["weight_decay"])
-    weight.add_(update, alpha=-lr * lr_scale(rows, cols, group["adjust_lr_fn"]))
+    scale = lr * lr_scale(rows, cols, group["adjust_lr_fn"])
+    weight.add_(divided_like(update, weight), alpha=-scale)
 
 
 def _check_matrices(parameters: list[Tensor]) -> None:

@@ -49,6 +49,7 @@ from trainkit.sampling import (
     top_k_filter,
     top_p_filter,
 )
+from trainkit.sharding import is_sharded_model, shard_model
 from trainkit.stopping import Stopping
 from trainkit.time_budget import updates_within
 from trainkit.token_file import TokenFileInfo
@@ -96,6 +97,7 @@ __all__ = [
     "generate",
     "generate_stream",
     "get_batch",
+    "is_sharded_model",
     "join_ranks",
     "learning_rate",
     "load_checkpoint",
@@ -112,6 +114,7 @@ __all__ = [
     "replace_file",
     "save_checkpoint",
     "set_hyperparameters",
+    "shard_model",
     "start_from_bigrams",
     "terminable",
     "top_k_filter",

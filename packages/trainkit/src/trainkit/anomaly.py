@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from optimkit import gathered
 from torch import nn
 
 from trainkit.atomic import replace_file
@@ -24,13 +25,12 @@ class AnomalyWatch:
     """Judges the steps of a run, and keeps what is needed to study those that are anomalies.
 
     Args:
-        model: what is trained.
         config: what a spike is.
         directory: where records go, made if need be.
     """
 
-    def __init__(self, model: nn.Module, config: TrainConfig, directory: Path) -> None:
-        self._model, self._config, self._directory = model, config, directory
+    def __init__(self, config: TrainConfig, directory: Path) -> None:
+        self._config, self._directory = config, directory
 
     def judge(self, slope: Slope, progress: Progress) -> str | None:
         """What is wrong with a step, in words; else its loss becomes one of the usual ones."""
@@ -49,6 +49,7 @@ class AnomalyWatch:
         batch: Batch,
         progress: Progress,
         *,
+        gradient_norms: dict[str, float],
         step: int,
         batch_number: int,
     ) -> str:
@@ -57,8 +58,9 @@ class AnomalyWatch:
         Args:
             problem: what is wrong.
             slope: of the batch.
-            batch: what was to be learnt from; its gradients are the model's.
+            batch: what was to be learnt from.
             progress: of the run; the losses before are told.
+            gradient_norms: of the batch, by the names of the parameters.
             step: the update that the batch was for.
             batch_number: of the batch in the order of the data; it is part of the name where
                 batches were passed over.
@@ -73,7 +75,7 @@ class AnomalyWatch:
             "seed": self._config.seed,
             "loss": float(slope.loss),
             "grad_norm": float(slope.grad_norm),
-            "gradient_norms": gradient_norms(self._model),
+            "gradient_norms": gradient_norms,
             "recent_losses": progress.recent_losses,
             "batch": {name: ids.tolist() for name, ids in fields if ids is not None},
         }
@@ -117,7 +119,7 @@ def gradient_norms(model: nn.Module) -> dict[str, float]:
     """The Euclidean norm of each parameter's gradient; those without one are left out."""
     named = unwrap(model).named_parameters()
     return {
-        plain_name(name): float(parameter.grad.float().norm())
+        plain_name(name): float(gathered(parameter.grad.float().norm()))
         for name, parameter in named
         if parameter.grad is not None
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly
+from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly, gradient_norms
 from trainkit.batch import Batch
 from trainkit.config import TrainConfig
 from trainkit.ranks import Ranks
@@ -39,7 +39,7 @@ class AnomalyResponse:
     ) -> None:
         self._state, self._stepper, self._saver = state, stepper, saver
         self._whole_batch, self._config, self._ranks = whole_batch, config, ranks
-        self._watch = AnomalyWatch(state.model, config, directory)
+        self._watch = AnomalyWatch(config, directory)
 
     def judge(self, slope: Slope) -> str | None:
         """What is wrong with a step, in words; for a run that reads each loss."""
@@ -93,10 +93,17 @@ class AnomalyResponse:
         self, problem: str, slope: Slope, batch: Batch, step: int, batch_number: int
     ) -> str:
         """Save an anomaly and its whole batch; a sentence that says where."""
+        norms = gradient_norms(self._state.model)  # by all: each may have a part of every gradient
         if not self._ranks.is_first:
             return f"at step {step} {problem}"
         if self._ranks.are_many:
             batch = self._whole_batch(batch_number)
         return self._watch.record(
-            problem, slope, batch, self._state.progress, step=step, batch_number=batch_number
+            problem,
+            slope,
+            batch,
+            self._state.progress,
+            gradient_norms=norms,
+            step=step,
+            batch_number=batch_number,
         )

@@ -8,6 +8,8 @@ checkpoints/
     ├── optimizer.safetensors
     ├── state.json             the step, the metric, and what the caller gave
     └── manifest.json          size and hash of the three, written last
+
+Of a model that is divided among ranks it holds a shard from each: see `checkpoint_files`.
 """
 
 import json
@@ -15,6 +17,7 @@ import re
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -30,6 +33,15 @@ from trainkit.atomic import (
     replace_file,
     settle,
 )
+from trainkit.checkpoint_files import (
+    Pattern,
+    has_file,
+    model_pattern,
+    optimizer_pattern,
+    read_file,
+    write_shards,
+    write_whole,
+)
 from trainkit.disk_space import is_disk_full, require_space
 from trainkit.manifest import (
     MANIFEST,
@@ -40,8 +52,9 @@ from trainkit.manifest import (
 )
 from trainkit.model_state import check_model_tensors, copy_model_tensors
 from trainkit.optimizer_state import check_optimizer_tensors, load_optimizer_tensors
+from trainkit.ranks import Ranks
 from trainkit.snapshot import Content, SnapshotBuffer, content_of
-from trainkit.tensor_file import Tensors, read_tensors, tensor_bytes
+from trainkit.tensor_file import Tensors
 
 _LATEST = "latest"
 _STATE = "state.json"
@@ -64,7 +77,7 @@ class CheckpointState:
 class CheckpointManager:
     """Saves and loads the checkpoints in one directory; a killed save leaves the ones before.
 
-    One process at a time may save; any number may load.
+    One process at a time may save, or the ranks of one run together; any number may load.
 
     Args:
         directory: made at the first save.
@@ -73,6 +86,8 @@ class CheckpointManager:
         keep_best: whether the one of the least metric is kept, too.
         in_background: whether `save` returns once the tensors are copied, and a thread does the
             rest; the next `save`, `load` or `wait` waits for it and raises what it met.
+        ranks: among whom the model is divided: all must make a manager, and all must save, and
+            each writes its part. None: this process saves alone.
 
     Raises:
         ValueError: `keep` or `keep_every` is below 1.
@@ -86,6 +101,7 @@ class CheckpointManager:
         keep_every: int | None = None,
         keep_best: bool = False,
         in_background: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         for name, value in (("keep", keep), ("keep_every", keep_every)):
             if value is not None and value < 1:
@@ -95,6 +111,7 @@ class CheckpointManager:
         self._writer = ThreadPoolExecutor(1, "checkpoint") if in_background else None
         self._pending: Future[None] | None = None
         self._buffer = SnapshotBuffer()
+        self._ranks = Ranks() if ranks is None else ranks.apart()
 
     def save(
         self,
@@ -189,12 +206,17 @@ class CheckpointManager:
 
         return self._with_checkpoint(step, read, fall_back=fall_back)
 
-    def load_more(self, name: str, step: int | None = None) -> Tensors:
-        """The tensors that were saved as `more[name]`; arguments and errors as for `load`."""
+    def load_more(
+        self, name: str, step: int | None = None, pattern: Pattern | None = None
+    ) -> Tensors:
+        """The tensors that were saved as `more[name]`; arguments and errors as for `load`.
+
+        They are whole, or divided as `pattern` says.
+        """
 
         def read(directory: Path) -> Tensors:
             verify_directory(directory)
-            return read_tensors(directory / f"{name}.safetensors", kind=f"groundup-{name}")[0]
+            return read_file(directory, name, pattern or _stays_whole)[0]
 
         return self._with_checkpoint(step, read, fall_back=False)
 
@@ -257,16 +279,43 @@ class CheckpointManager:
             return self._with_checkpoint(earlier[-1], use, fall_back=True)
 
     def _write(self, step: int, content: Content, state: bytes) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        settle(self.directory)
+        """Write a checkpoint; of several ranks all do, and an error of one is that of all."""
         try:
-            require_space(self.directory, content.nbytes)
-            with replace_directory(self._path(step)) as staging:
-                _write_checkpoint(staging, content, state)
+            with ExitStack() as opened:
+                [staging, *_] = self._by_first(lambda: self._open(step, content, opened))
+                assert staging is not None
+                if self._ranks.are_many:
+                    digests = write_shards(staging, content, self._ranks)
+                else:
+                    digests = write_whole(staging, content)
+                self._by_first(lambda: self._finish(step, staging, digests, state, opened))
         except OSError as error:
             if is_disk_full(error):  # says how much is needed where it still doesn't fit
                 require_space(self.directory, content.nbytes)
             raise
+
+    def _by_first(self, do: Callable[[], T]) -> list[T | None]:
+        """`do`, by the first rank alone; what it gave comes first."""
+        return self._ranks.together(lambda: do() if self._ranks.is_first else None)
+
+    def _open(self, step: int, content: Content, opened: ExitStack) -> Path:
+        """A place to write to, which takes that of checkpoint `step` when `opened` is closed."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        settle(self.directory)
+        require_space(self.directory, content.nbytes)
+        return opened.enter_context(replace_directory(self._path(step)))
+
+    def _finish(
+        self,
+        step: int,
+        staging: Path,
+        digests: dict[str, FileDigest],
+        state: bytes,
+        opened: ExitStack,
+    ) -> None:
+        (staging / _STATE).write_bytes(state)
+        (staging / MANIFEST).write_bytes(manifest_bytes(digests | {_STATE: FileDigest.of(state)}))
+        opened.close()
         with replace_file(self.directory / _LATEST) as file:
             file.write(f"{self._path(step).name}\n".encode())
         self._prune(step)
@@ -291,18 +340,8 @@ class CheckpointManager:
         return self.directory / f"step-{step:06d}"
 
 
-def _write_checkpoint(directory: Path, content: Content, state: bytes) -> None:
-    digests: dict[str, FileDigest] = {}
-
-    def write(name: str, data: bytes) -> None:
-        (directory / name).write_bytes(data)
-        digests[name] = FileDigest.of(data)
-
-    for name, (tensors, description) in content.files.items():
-        data = tensor_bytes(tensors, description, kind=f"groundup-{name}")
-        write(f"{name}.safetensors", data)
-    write(_STATE, state)
-    (directory / MANIFEST).write_bytes(manifest_bytes(digests))
+def _stays_whole(_: str) -> None:
+    return None
 
 
 def _read_checkpoint(
@@ -310,13 +349,12 @@ def _read_checkpoint(
 ) -> CheckpointState:
     verify_directory(directory)
     state = _read_state(directory)
-    weights, _ = read_tensors(directory / "model.safetensors", kind="groundup-model")
+    weights, _ = read_file(directory, "model", model_pattern(model))
     check_model_tensors(weights, model)
     if optimizer is not None:
-        path = directory / "optimizer.safetensors"
-        if not path.exists():
+        if not has_file(directory, "optimizer"):
             raise ValueError(f"{directory} holds weights alone; load it with optimizer=None")
-        tensors, description = read_tensors(path, kind="groundup-optimizer")
+        tensors, description = read_file(directory, "optimizer", optimizer_pattern(optimizer))
         check_optimizer_tensors(description, optimizer, model)
         load_optimizer_tensors(tensors, description, optimizer)
     copy_model_tensors(weights, model)

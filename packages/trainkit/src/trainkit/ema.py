@@ -3,9 +3,11 @@
 import copy
 
 import torch
+from nnparts import TransformerLM
 from torch import Tensor, nn
 
 from trainkit.model_state import check_model_tensors, copy_model_tensors, model_tensors, unwrap
+from trainkit.sharding import is_sharded_model, sharded_copy
 from trainkit.tensor_file import Tensors
 
 
@@ -30,7 +32,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = copy.deepcopy(unwrap(model)).requires_grad_(False).eval()
+        self.model = _copy(unwrap(model)).requires_grad_(False).eval()
         self._decay = decay
 
     @torch.no_grad()
@@ -55,3 +57,9 @@ class WeightAverage:
         """
         check_model_tensors(tensors, self.model)
         copy_model_tensors(tensors, self.model)
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    if isinstance(model, TransformerLM) and is_sharded_model(model):
+        return sharded_copy(model)
+    return copy.deepcopy(model)

@@ -1,7 +1,7 @@
 """The loss of a model on a whole text, each token predicted once."""
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,9 @@ from trainkit.dataset import TokenDataset
 from trainkit.loss import document_arguments
 from trainkit.precision import Precision, precision_context
 from trainkit.ranks import Ranks
+
+# Starts, `(batch,)`; the length of each; how many of its last tokens are to be predicted.
+_Windows = tuple[NDArray[np.int64], int, int]
 
 
 @dataclass(frozen=True)
@@ -86,12 +89,12 @@ def evaluate(
     ranks, total = ranks or Ranks(), 0.0
     batches = _windows(count, context_length, stride, batch_size)
     with evaluation_mode(model), precision_context(precision, device):
-        for starts, length, new in islice(batches, ranks.rank, None, ranks.size):
+        for (starts, length, new), counts in _share(batches, ranks):
             windows = dataset.windows(starts, length + 1)
             batch = make_batch(windows, device, dataset.separator_id)
             logits = model(batch.inputs, **document_arguments(batch.document_ids))
             loss = cross_entropy(logits[:, -new:], batch.targets[:, -new:])
-            total += loss.item() * len(starts) * new
+            total += loss.item() * len(starts) * new if counts else 0.0
     [total] = ranks.sum([total])
     loss = total / count
     width = dataset.bytes_per_token
@@ -116,9 +119,16 @@ def eval_mode(model: nn.Module) -> Generator[None]:
         model.train(was_training)
 
 
-def _windows(
-    count: int, context_length: int, stride: int, batch_size: int
-) -> Generator[tuple[NDArray[np.int64], int, int]]:
+def _share(batches: Iterator[_Windows], ranks: Ranks) -> Generator[tuple[_Windows, bool]]:
+    """A batch in turn for each rank, and whether it counts: not where it is another's, too.
+
+    All have as many: a model that is divided among the ranks computes when all of them call it.
+    """
+    while turn := list(islice(batches, ranks.size)):
+        yield turn[min(ranks.rank, len(turn) - 1)], ranks.rank < len(turn)
+
+
+def _windows(count: int, context_length: int, stride: int, batch_size: int) -> Generator[_Windows]:
     """How to predict `count` tokens: batches of windows of one length, and how much is new in each.
 
     Yields:

@@ -29,6 +29,12 @@ class FileDigest:
         """The digest of `data`."""
         return cls(len(data), hashlib.sha256(data).hexdigest())
 
+    @classmethod
+    def of_file(cls, path: Path) -> "FileDigest":
+        """The digest of the file at `path`."""
+        with path.open("rb") as file:
+            return cls(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
 
 def manifest_bytes(digests: dict[str, FileDigest]) -> bytes:
     """The content of the manifest of files with these names."""

@@ -1,6 +1,7 @@
 """The state of a model as named tensors, under the same names however the model is wrapped."""
 
 import torch
+from optimkit import local_part
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
@@ -58,7 +59,7 @@ def check_model_tensors(saved: dict[str, Tensor], model: nn.Module) -> None:
             "with. They differ in\n  " + "\n  ".join(listed)
         )
     for first, second in _names_of_one_weight(model):
-        if not torch.equal(saved[first], saved[second]):
+        if not torch.equal(local_part(saved[first]), local_part(saved[second])):
             raise ValueError(
                 f"{first} and {second} are one weight in the model, but differ in the checkpoint: "
                 "build the model with the weights untied"
@@ -70,8 +71,8 @@ def _names_of_one_weight(model: nn.Module) -> list[tuple[str, str]]:
     names: dict[tuple[int, int], str] = {}
     pairs: list[tuple[str, str]] = []
     for name, tensor in model_tensors(model).items():
-        first = names.setdefault((tensor.data_ptr(), tensor.nbytes), name)
-        if first != name and tensor.numel() and not tensor.is_meta:
+        first = names.setdefault((local_part(tensor).data_ptr(), tensor.nbytes), name)
+        if first != name and local_part(tensor).numel() and not tensor.is_meta:
             pairs.append((first, name))
     return pairs
 

@@ -5,6 +5,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from trainkit.config import TrainConfig
+from trainkit.ranks import Ranks
 
 
 def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
@@ -32,6 +33,14 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     return Muon(groups, lr=config.max_lr, momentum=config.momentum, betas=betas)
 
 
+def agree_on_precision(optimizer: Optimizer, ranks: Ranks) -> None:
+    """Let all ranks compute Muon's products as the first does: each has measured for itself."""
+    precisions = ranks.from_first(lambda: [g.get("precision") for g in optimizer.param_groups])
+    for group, precision in zip(optimizer.param_groups, precisions, strict=True):
+        if "precision" in group:
+            group["precision"] = precision
+
+
 def set_hyperparameters(optimizer: Optimizer, model: nn.Module, config: TrainConfig) -> None:
     """Give `optimizer`, one of `make_optimizer`, the hyperparameters in `config`; no state changes.
 
@@ -47,5 +56,6 @@ def set_hyperparameters(optimizer: Optimizer, model: nn.Module, config: TrainCon
             f"the optimizer is {type(optimizer).__name__} over groups of {sizes[0]} parameters, the"
             f" config's {type(wanted).__name__} over groups of {sizes[1]}; begin a new run"
         )
+    kept = {"params", "precision"}  # Muon's was measured: on a busy machine the answer changes
     for group, new in zip(optimizer.param_groups, wanted.param_groups, strict=True):
-        group |= {name: value for name, value in new.items() if name != "params"}
+        group |= {name: value for name, value in new.items() if name not in kept}

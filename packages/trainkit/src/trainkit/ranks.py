@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from jaxtyping import Int64
+from optimkit import is_sharded
 from torch import Tensor, nn
 from torch.distributed import PrefixStore  # pyright: ignore[reportPrivateImportUsage] (documented)
 from torch.distributed.rendezvous import rendezvous
@@ -38,15 +39,18 @@ class Ranks:
     Args:
         rank: the number of this process.
         size: how many there are; above 1 inside of `join_ranks` alone.
+        group: over which they talk; None: torch's default one.
 
     Raises:
         ValueError: there is no such rank.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1) -> None:
+    def __init__(
+        self, rank: int = 0, size: int = 1, group: "dist.ProcessGroup | None" = None
+    ) -> None:
         if not 0 <= rank < size:
             raise ValueError(f"rank must be in [0, size), got {rank=} and {size=}")
-        self.rank, self.size = rank, size
+        self.rank, self.size, self.group = rank, size, group
         self._signals: list[int] = []  # that came to this rank
         self._stop: type[KeyboardInterrupt] | None = None  # what all ranks know that one was told
 
@@ -66,7 +70,7 @@ class Ranks:
             return list(values)
         came = [self._signals.count(number) for number in (signal.SIGINT, signal.SIGTERM)]
         total = torch.tensor([*values, *came], dtype=torch.float64)
-        dist.all_reduce(total)
+        dist.all_reduce(total, group=self.group)
         *sums, interrupts, terminations = total.tolist()
         if interrupts or terminations:
             self._stop = Terminated if terminations else KeyboardInterrupt
@@ -78,7 +82,7 @@ class Ranks:
             return list(values)
         mine = torch.tensor(values, dtype=torch.int64)
         parts = [torch.empty_like(mine) for _ in range(self.size)]
-        dist.all_gather(parts, mine)
+        dist.all_gather(parts, mine, group=self.group)
         return torch.cat(parts).tolist()
 
     def wait(self) -> None:
@@ -96,9 +100,37 @@ class Ranks:
             if self.is_first:
                 box = [make()]
         if self.are_many:
-            dist.broadcast_object_list(box)
+            dist.broadcast_object_list(box, group=self.group)
         [value] = box
         return value  # pyright: ignore[reportReturnType] (the first's)
+
+    def apart(self) -> "Ranks":
+        """The same ranks, who can talk in another thread at the same time."""
+        if not self.are_many:
+            return self
+        group = dist.new_group(backend="gloo")
+        assert isinstance(group, dist.ProcessGroup)  # of all ranks, so of this one
+        return Ranks(self.rank, self.size, group)
+
+    def together(self, do: Callable[[], T]) -> list[T]:
+        """What `do` gives on each rank, that of the first first.
+
+        Raises:
+            OSError: it raised that on one of them; it is the first's error on all.
+        """
+        if not self.are_many:
+            return [do()]
+        mine: T | OSError
+        try:
+            mine = do()
+        except OSError as error:
+            mine = error
+        results: list[T | OSError | None] = [None] * self.size
+        dist.all_gather_object(results, mine, group=self.group)
+        for result in results:
+            if isinstance(result, OSError):
+                raise result
+        return results  # pyright: ignore[reportReturnType] (each is a T now)
 
     @contextmanager
     def first_goes_first(self) -> Generator[None]:
@@ -149,21 +181,23 @@ class Ranks:
         """Put the weights that the first rank has into the `model` of all."""
         if self.are_many:
             for tensor in model_tensors(model).values():
-                dist.broadcast(tensor.detach(), 0)
+                dist.broadcast(tensor.detach(), 0, group=self.group)
 
     def check_equal(self, step: int, model: nn.Module) -> None:
         """Compare the step and the weights, by the sum of each tensor's bits as integers.
+
+        Of weights that are divided among the ranks nothing is there twice to be compared.
 
         Raises:
             ValueError: they are not the same on all ranks; the tensors are named.
         """
         if not self.are_many:
             return
-        tensors = model_tensors(model)
+        tensors = {n: each for n, each in model_tensors(model).items() if not is_sharded(each)}
         sums = [_bit_sum(tensor) for tensor in tensors.values()]
         mine = torch.stack([torch.tensor(step), *(each.cpu() for each in sums)])
         extremes = torch.cat([mine, -mine])
-        dist.all_reduce(extremes, dist.ReduceOp.MAX)
+        dist.all_reduce(extremes, dist.ReduceOp.MAX, group=self.group)
         greatest, least = extremes[: len(mine)], -extremes[len(mine) :]
         names = ["the step", *tensors]
         differing = [names[index] for index in (greatest != least).nonzero().flatten().tolist()]

@@ -3,6 +3,7 @@
 from torch import nn
 from torch.optim import Optimizer
 
+from trainkit.checkpoint_files import model_pattern
 from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
 from trainkit.disk_space import checkpoint_bytes
@@ -73,7 +74,8 @@ class RunState:
         self, average: WeightAverage, checkpoints: CheckpointManager, step: int
     ) -> None:
         try:
-            average.load(checkpoints.load_more("ema", step))
+            pattern = model_pattern(average.model)
+            average.load(checkpoints.load_more("ema", step, pattern))
         except FileNotFoundError as error:
             raise ValueError(
                 f"the checkpoint of step {step} has no averaged weights; go on with ema_decay=None,"

@@ -11,6 +11,7 @@ from trainkit.loggers import Journal
 from trainkit.optimizer import set_hyperparameters
 from trainkit.ranks import Ranks
 from trainkit.run_state import RunState
+from trainkit.sharding import is_sharded_model
 
 
 class Saver:
@@ -21,7 +22,7 @@ class Saver:
         journal: the run's metrics.
         directory: where checkpoints go, made at the first.
         config: which are kept, and what a full disk means.
-        ranks: who trains; the first alone writes.
+        ranks: who trains; the first alone writes, or each its part of a model that is divided.
 
     Attributes:
         checkpoints: the run's `CheckpointManager`.
@@ -36,12 +37,14 @@ class Saver:
         ranks: Ranks,
     ) -> None:
         self._state, self._journal, self._config, self._ranks = state, journal, config, ranks
+        self._is_divided = is_sharded_model(state.model)
         self.checkpoints = CheckpointManager(
             directory,
             keep=config.keep_checkpoints,
             keep_every=config.keep_checkpoints_every,
             keep_best=config.keep_best_checkpoint,
             in_background=True,
+            ranks=ranks if self._is_divided else None,
         )
         self._seen_step = 0  # of the latest checkpoint when resumed, whether it was whole or not
         self._retunes = False
@@ -85,10 +88,11 @@ class Saver:
     def save(self) -> None:
         """Save a checkpoint, after the one under way."""
         self._ranks.check_equal(self._state.progress.step, self._state.model)
-        if not self._ranks.is_first:
+        if not (self._ranks.is_first or self._is_divided):
             return
         self.wait()
-        self._journal.sync()  # a checkpoint promises that the lines up to it are there
+        if self._ranks.is_first:
+            self._journal.sync()  # a checkpoint promises that the lines up to it are there
         self._state.save(self.checkpoints)
 
     def hear(self) -> None:
@@ -103,6 +107,8 @@ class Saver:
         except OSError as error:
             if self._config.on_disk_full == "stop" or not is_disk_full(error):
                 raise
+            if not self._ranks.is_first:
+                return
             warnings.warn(
                 f"no checkpoint was saved: {error}. Training goes on at step "
                 f"{self._state.progress.step:,} and will try the next one; checkpoints are there of"

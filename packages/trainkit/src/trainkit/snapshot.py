@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from optimkit import is_sharded, local_part, with_local_part
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -65,12 +66,14 @@ class SnapshotBuffer:
         result = Content()
         for file, (tensors, description) in content.files.items():
             copies = {name: self._copied(f"{file}/{name}", t) for name, t in tensors.items()}
-            kept |= {f"{file}/{name}": copy for name, copy in copies.items()}
+            kept |= {f"{file}/{name}": local_part(copy) for name, copy in copies.items()}
             result.files[file] = copies, description
         self._memory = kept
         return result
 
     def _copied(self, key: str, tensor: Tensor) -> Tensor:
+        if is_sharded(tensor):
+            return with_local_part(tensor, self._copied(key, local_part(tensor)))
         memory = self._memory.get(key)
         if memory is None or memory.shape != tensor.shape or memory.dtype != tensor.dtype:
             memory = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")

@@ -17,6 +17,7 @@ from trainkit.execution import Execution
 from trainkit.loss import batch_loss
 from trainkit.precision import precision_context
 from trainkit.ranks import Ranks
+from trainkit.sharding import is_sharded_model
 
 
 class Slope(NamedTuple):
@@ -40,6 +41,9 @@ class Stepper:
         config: sizes, the clipping norm and the seed.
         execution: how it is computed.
         ranks: who computes; None: this process alone.
+
+    Raises:
+        ValueError: a model that is divided among the ranks, and `execution.compile`.
     """
 
     def __init__(
@@ -53,8 +57,17 @@ class Stepper:
         self._model, self._optimizer = model, optimizer
         self._config, self._execution = config, execution
         self._ranks = ranks or Ranks()
+        is_divided = is_sharded_model(model)
+        if is_divided and execution.compile:
+            raise ValueError(
+                "a model that is divided among ranks is not compiled: use compile=False, or leave"
+                " it whole on every rank"
+            )
         loss = torch.compile(batch_loss) if execution.compile else batch_loss
-        self._parallel = data_parallel(model, loss) if self._ranks.are_many else None
+        # The hooks of a divided model sum its gradients themselves, at every micro batch: waiting
+        # for the last one would need room for a whole gradient on every rank.
+        are_alike = self._ranks.are_many and not is_divided
+        self._parallel = data_parallel(model, loss) if are_alike else None
         self._loss = self._parallel or partial(loss, model)
         self._has_settled = self._parallel is None
 
@@ -107,14 +120,14 @@ class Stepper:
 
     def _backward_part(self, part: Batch, weight: float) -> Tensor:
         if weight == 0:  # the mean of no targets is NaN
-            if self._parallel is None:
+            if not self._ranks.are_many:
                 return torch.zeros((), device=self._execution.device)
             part = part._replace(mask=None)  # the other ranks wait for a gradient: 0
         with precision_context(self._execution.precision, self._execution.device):
             loss = weight * self._loss(
                 part.inputs, part.targets, document_ids=part.document_ids, mask=part.mask
             )
-            # The mean over ranks that DistributedDataParallel takes is to be a sum.
+            # The mean over ranks that torch takes, of a whole model or a divided one, is a sum.
             (self._ranks.size * loss).backward()
         return loss.detach()
 

@@ -24,6 +24,7 @@ from trainkit.loggers import Journal, Logger, Metrics
 from trainkit.metrics import cost_metrics, evaluation_metrics
 from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
+from trainkit.optimizer import agree_on_precision
 from trainkit.prefetch import Prefetcher
 from trainkit.progress import Progress
 from trainkit.ranks import Ranks
@@ -61,6 +62,8 @@ class Trainer:
 
     Several `ranks` train one model: each computes its rows of the same batches and its part of an
     evaluation, and makes the same update, whatever their number. The first writes and logs for all.
+    Where `shard_model` has divided the model, each makes the update of its part and writes that to
+    the checkpoints.
 
     Args:
         model: on the device of `execution`; a `TransformerLM`, or anything with its `config` and
@@ -100,6 +103,7 @@ class Trainer:
         self.model, self.optimizer, self.config = model, optimizer, config
         self.execution, self._ranks = execution or Execution(), ranks or Ranks()
         rank_rows(config.batch_size, self._ranks.rank, self._ranks.size)  # refused here, if at all
+        agree_on_precision(optimizer, self._ranks)
         self.train_data, self.valid_data = train_data, valid_data
         self.context_length = cast(TransformerConfig, unwrap(model).config).context_length
         self.run_dir = Path(run_dir)
@@ -189,6 +193,7 @@ class Trainer:
             with self._ranks.first_goes_first():
                 if self._ranks.is_first:
                     self._open(at_end)
+            at_end.callback(self.checkpoints.wait)
             self._ranks.check_equal(self.step, self.model)
             if self.config.on_anomaly == "rollback" and self._ranks.from_first(self._is_unsaved):
                 self._saver.save()  # or there would be nothing to go back to
@@ -211,7 +216,6 @@ class Trainer:
         self._saver.check_can_begin()
         self._journal.open(self.step)
         at_end.callback(self._journal.close)
-        at_end.callback(self.checkpoints.wait)
 
     def _is_unsaved(self) -> bool:
         return self.checkpoints.latest_step() is None

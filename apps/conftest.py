@@ -1,4 +1,4 @@
-"""Slurm for the tests: a controller and two nodes on loopback (Debian's slurm-wlm, munge)."""
+"""Slurm for the tests of the apps: two nodes on loopback (Debian's slurm-wlm, munge)."""
 
 import contextlib
 import os
