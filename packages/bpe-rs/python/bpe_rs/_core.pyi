@@ -505,9 +505,6 @@ class BpeDecoder:
         A token that begins inside a character has that character's index.
         """
 
-    def lengths(self, token_ids: Iterable[int] | NDArray[np.integer]) -> NDArray[np.int64]:
-        """How many bytes each token has, `(tokens,)`."""
-
 @final
 class EncodeStream:
     """Encodes a text that comes in parts: `BpeEncoder.stream` makes one.

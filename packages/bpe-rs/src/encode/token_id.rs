@@ -1,7 +1,6 @@
 //! The types that ids are given in.
 
-/// `u32`, or `u16` for a vocabulary whose ids it holds: half the memory to write, and as it takes
-/// most of a nanosecond to get a new byte from the system, a tenth of the time too.
+/// `u32`, or `u16` for a vocabulary whose ids it holds: half the memory, and no copy to convert it.
 pub(crate) trait TokenId: Copy + Default + Send + Sync {
     /// The id, which must be one that this type holds.
     fn new(token_id: u32) -> Self;
