@@ -138,6 +138,34 @@ def test_batches_counts_and_offsets_agree_with_encode(
         assert ends.tolist() == np.cumsum(lengths, dtype=np.int64).tolist()
 
 
+def test_ids_come_in_the_type_that_is_asked_for():
+    tokens = [*(bytes([byte]) for byte in range(256)), b"ab"]
+    encoder = BpeEncoder(dict(enumerate(tokens)), [(b"a", b"b")], {"<|a|>": 65_535})
+    text = "".join(f"ab{n} abab<|a|> é'll\n" for n in range(100_000))
+    expected = encoder.encode_to_numpy(text)
+    for dtype in (np.uint16, np.dtype(np.uint16), np.uint32):
+        for num_threads in (None, 1, 2):
+            ours = encoder.encode_to_numpy(text, num_threads=num_threads, dtype=dtype)
+            batch, _ = encoder.encode_batch([text, text], num_threads=num_threads, dtype=dtype)
+            assert ours.dtype == batch.dtype == dtype
+            assert np.array_equal(ours, expected)
+            assert np.array_equal(batch, np.tile(expected, 2))
+
+
+def test_a_type_that_cannot_hold_the_ids_is_refused():
+    bytes_alone = {token_id: bytes([token_id]) for token_id in range(256)}
+    for high in (
+        BpeEncoder({**bytes_alone, 65_536: b"ab"}, []),
+        BpeEncoder(bytes_alone, [], {"<>": 65_536}),
+    ):
+        assert high.encode_to_numpy("ab", dtype=np.uint32).tolist() == [97, 98]
+        with pytest.raises(ValueError, match="up to 65535, but the highest is 65536; use uint32"):
+            high.encode_to_numpy("ab", dtype=np.uint16)
+    for other in (np.int64, np.dtype(">u4")):
+        with pytest.raises(ValueError, match=f"must be uint16 or uint32, got {np.dtype(other)}"):
+            high.encode_batch(["ab"], dtype=other)  # pyright: ignore
+
+
 def test_a_large_text_is_the_same_on_any_number_of_threads(encoder: BpeEncoder):
     text = "".join(f"ab{n} abab<|a|> é'll\n" for n in range(100_000))
     expected = encoder.encode_to_numpy(text)

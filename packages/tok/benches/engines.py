@@ -38,10 +38,11 @@ def load_ours(module: Any, folder: Path) -> Any:
 
 
 def flat_ours(tokenizer: Any, texts: list[str], threads: int) -> Any:
-    """One array of `tokenizer.dtype`; on several threads one of uint32, with offsets."""
+    """One array of `tokenizer.dtype`; on several threads with offsets."""
     if threads == 1:
         return tokenizer.encode_to_numpy(texts[0])
-    return tokenizer.encoder.encode_batch(texts, num_threads=threads)[0]
+    batch = tokenizer.encoder.encode_batch
+    return batch(texts, num_threads=threads, dtype=tokenizer.dtype)[0]
 
 
 def ours_takes_threads() -> bool:

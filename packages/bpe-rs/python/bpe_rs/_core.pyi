@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypeVar, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ __all__ = [
     "unspell_merges",
     "unspell_vocab",
 ]
+
+_Id = TypeVar("_Id", bound=np.uint16 | np.uint32)
 
 GPT2_PATTERN: Final[str]
 """GPT-2's pretoken pattern (Radford et al. 2019, `encoder.py`), for the `regex` package.
@@ -300,23 +302,44 @@ class BpeEncoder:
             ValueError: `text` holds a lone surrogate, which is no character.
         """
 
-    def encode_to_numpy(self, text: str, *, num_threads: int | None = None) -> NDArray[np.uint32]:
+    @overload
+    def encode_to_numpy(
+        self, text: str, *, num_threads: int | None = None, dtype: None = None
+    ) -> NDArray[np.uint32]: ...
+    @overload
+    def encode_to_numpy(
+        self, text: str, *, num_threads: int | None = None, dtype: np.dtype[_Id] | type[_Id]
+    ) -> NDArray[_Id]:
         """The same ids as `encode`, as an array `(tokens,)`: no Python integer is made.
 
         Args:
             text: Any text.
             num_threads: How many threads may share a large text; None means this one. The ids are
                 the same for any number.
+            dtype: uint32, which None means too, or uint16 if every id is below 65,536.
+
+        Raises:
+            ValueError: `dtype` is neither, or can't hold the highest id.
         """
 
+    @overload
     def encode_batch(
-        self, texts: Iterable[str], *, num_threads: int | None = None
-    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        self, texts: Iterable[str], *, num_threads: int | None = None, dtype: None = None
+    ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]: ...
+    @overload
+    def encode_batch(
+        self,
+        texts: Iterable[str],
+        *,
+        num_threads: int | None = None,
+        dtype: np.dtype[_Id] | type[_Id],
+    ) -> tuple[NDArray[_Id], NDArray[np.int64]]:
         """The ids of many texts in one array, and where those of each text are in it.
 
         Args:
             texts: Any texts.
             num_threads: None means all cores. They share large texts, too, and end with the call.
+            dtype: Of the ids, as for `encode_to_numpy`.
 
         Returns:
             Ids `(tokens,)` and offsets `(texts + 1,)`: those of text `i` are
@@ -481,9 +504,6 @@ class BpeDecoder:
 
         A token that begins inside a character has that character's index.
         """
-
-    def lengths(self, token_ids: Iterable[int] | NDArray[np.integer]) -> NDArray[np.int64]:
-        """How many bytes each token has, `(tokens,)`."""
 
 @final
 class EncodeStream:

@@ -6,6 +6,7 @@
 
 use super::long::merge_long;
 use super::merges::Merges;
+use super::token_id::TokenId;
 use super::word::{SHORT, WordMerger};
 use crate::table::{
     Key, LongPretokens, MAX_SHORT, NO_NUMBER, Seeds, Slot, advise_huge_pages, long_key, long_parts,
@@ -38,6 +39,8 @@ pub(crate) struct TokenCache {
     max_bytes: usize,
     seeds: Seeds,
     merger: WordMerger,
+    /// The ids of the pretoken that was merged last.
+    merged: Vec<u32>,
 }
 
 /// Never on two cache lines.
@@ -75,18 +78,20 @@ impl TokenCache {
             max_bytes,
             seeds: Seeds::of_process(),
             merger: WordMerger::default(),
+            merged: Vec::new(),
         }
     }
 
-    /// Appends the ids of a batch of pretokens: the first begins at `start`, each other where the
-    /// one before ends.
-    pub(super) fn encode_batch(
+    /// Appends the ids of pretokens: the first begins at `start`, each other where the one before
+    /// ends.
+    #[inline(never)]
+    pub(super) fn encode_batch<T: TokenId>(
         &mut self,
         merges: &Merges,
         text: &[u8],
         mut start: usize,
         ends: &[usize],
-        token_ids: &mut Vec<u32>,
+        token_ids: &mut Vec<T>,
     ) {
         let mut ahead = [(0, 0); AHEAD];
         let mut known = Known::new();
@@ -95,17 +100,12 @@ impl TokenCache {
             self.look_ahead(text, start, ends, &mut ahead);
             for (&(key, home), &end) in ahead.iter().zip(ends) {
                 let slot = &self.slots[home].0;
-                if slot.key() == key {
-                    match slot.value.inline() {
-                        Some(count) => known.push(&slot.value, count),
-                        None => {
-                            known.flush(token_ids);
-                            token_ids.extend_from_slice(self.ids(&slot.value));
-                        }
+                match slot.value.inline() {
+                    Some(count) if slot.key() == key => known.push(&slot.value, count),
+                    _ => {
+                        known.flush(token_ids);
+                        self.encode_from(home, key, merges, &text[start..end], token_ids);
                     }
-                } else {
-                    known.flush(token_ids);
-                    self.encode_from(home, key, merges, &text[start..end], token_ids);
                 }
                 start = end;
             }
@@ -132,34 +132,37 @@ impl TokenCache {
     #[inline(always)]
     fn key_and_home(&self, text: &[u8], start: usize, end: usize) -> (Key, usize) {
         let length = end - start;
+        // No call in here returns a key: one that went through memory took a quarter of all time,
+        // as it was written in halves and read as a whole.
         if length > MAX_SHORT {
-            return self.long_key_and_home(&text[start..end]);
+            let hash = self.hash_long(&text[start..end]);
+            return (long_key(hash, NO_NUMBER), self.home(hash));
         }
         let key = short_key(text, start, length);
         (key, self.home(self.seeds.hash_key(key)))
     }
 
-    #[inline(never)]
-    fn long_key_and_home(&self, pretoken: &[u8]) -> (Key, usize) {
-        if pretoken.len() > MAX_PRETOKEN_BYTES {
-            return (long_key(0, NO_NUMBER), 0);
+    /// Anything for a pretoken that is not remembered.
+    fn hash_long(&self, pretoken: &[u8]) -> u64 {
+        match pretoken.len() {
+            ..=MAX_PRETOKEN_BYTES => self.seeds.hash_long(pretoken),
+            _ => 0,
         }
-        let hash = self.seeds.hash_long(pretoken);
-        (long_key(hash, NO_NUMBER), self.home(hash))
     }
 
     /// Appends the ids of a pretoken that is not at home, or is long, or is not known yet.
     #[inline(never)]
-    fn encode_from(
+    fn encode_from<T: TokenId>(
         &mut self,
         home: usize,
         key: Key,
         merges: &Merges,
         pretoken: &[u8],
-        token_ids: &mut Vec<u32>,
+        token_ids: &mut Vec<T>,
     ) {
         if pretoken.len() > MAX_PRETOKEN_BYTES {
-            merge_long(pretoken, merges, &mut self.merger, token_ids);
+            self.merge(pretoken, merges);
+            token_ids.extend(T::all(&self.merged));
             return;
         }
         let at = match long_parts(key) {
@@ -167,16 +170,20 @@ impl TokenCache {
             None => self.search(home, |slot| slot.key() == key),
         };
         if self.slots[at].0.is_vacant() {
-            let first = token_ids.len();
-            if pretoken.len() > SHORT {
-                merge_long(pretoken, merges, &mut self.merger, token_ids);
-            } else {
-                let merged = self.merger.merge(pretoken, merges);
-                token_ids.extend(merged.map(|(_, token_id)| token_id));
-            }
-            self.insert(at, key, pretoken, &token_ids[first..]);
+            self.merge(pretoken, merges);
+            self.insert(at, key, pretoken);
+        }
+        token_ids.extend(T::all(self.ids(&self.slots[at].0.value)));
+    }
+
+    /// The ids of a pretoken, into `merged`.
+    fn merge(&mut self, pretoken: &[u8], merges: &Merges) {
+        self.merged.clear();
+        if pretoken.len() > SHORT {
+            merge_long(pretoken, merges, &mut self.merger, &mut self.merged);
         } else {
-            token_ids.extend_from_slice(self.ids(&self.slots[at].0.value));
+            let tokens = self.merger.merge(pretoken, merges);
+            self.merged.extend(tokens.map(|(_, token_id)| token_id));
         }
     }
 
@@ -205,24 +212,25 @@ impl TokenCache {
         at
     }
 
-    fn insert(&mut self, at: usize, key: Key, pretoken: &[u8], token_ids: &[u32]) {
+    /// Puts a pretoken, whose ids are `merged`, into a vacant slot.
+    fn insert(&mut self, at: usize, key: Key, pretoken: &[u8]) {
         let key = match long_parts(key) {
             Some((hash, _)) => long_key(hash, self.long.push(pretoken)),
             None => key,
         };
-        let ids = self.keep(token_ids);
+        let ids = self.keep();
         self.slots[at] = CacheSlot(Slot::new(key, ids));
         self.len += 1;
     }
 
-    fn keep(&mut self, token_ids: &[u32]) -> Ids {
-        let mut ids = Ids::default();
-        if token_ids.len() <= INLINE {
-            ids.0[..token_ids.len()].copy_from_slice(token_ids);
-            ids.0[INLINE] = token_ids.len() as u32;
+    fn keep(&mut self) -> Ids {
+        let (mut ids, count) = (Ids::default(), self.merged.len());
+        if count <= INLINE {
+            ids.0[..count].copy_from_slice(&self.merged);
+            ids.0[INLINE] = count as u32;
         } else {
             let first = self.token_ids.len() as u32;
-            self.token_ids.extend_from_slice(token_ids);
+            self.token_ids.extend_from_slice(&self.merged);
             ids.0 = [first, self.token_ids.len() as u32, 0, ELSEWHERE];
         }
         ids
@@ -266,7 +274,7 @@ impl TokenCache {
         if slots > self.max_slots || new.try_reserve_exact(slots).is_err() && !is_first {
             return self.clear();
         }
-        advise_huge_pages(&mut new);
+        advise_huge_pages(new.spare_capacity_mut());
         new.resize(slots, CacheSlot::default());
         let old = std::mem::replace(&mut self.slots, new);
         for slot in old.into_iter().filter(|slot| !slot.0.is_vacant()) {
@@ -312,8 +320,8 @@ impl Known {
     }
 
     #[inline(always)]
-    fn flush(&mut self, token_ids: &mut Vec<u32>) {
-        token_ids.extend_from_slice(&self.token_ids[..self.len]);
+    fn flush<T: TokenId>(&mut self, token_ids: &mut Vec<T>) {
+        token_ids.extend(T::all(&self.token_ids[..self.len]));
         self.len = 0;
     }
 }

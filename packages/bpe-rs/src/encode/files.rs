@@ -348,16 +348,9 @@ impl<'e> FilesEncoder<'e> {
 
     /// The highest id that may be given.
     fn max_token_id(&self) -> u32 {
-        let vocabulary = self.encoder.lengths.keys().copied();
-        let special = self.special.ids.iter().copied();
-        let separators = [self.row_separator, self.file_separator]
-            .into_iter()
-            .flatten();
-        vocabulary
-            .chain(special)
-            .chain(separators)
-            .max()
-            .unwrap_or(0)
+        let separators = [self.row_separator, self.file_separator];
+        let separators = separators.into_iter().flatten();
+        separators.fold(self.encoder.max_token_id(), u32::max)
     }
 }
 

@@ -27,6 +27,7 @@ mod samples;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod token_id;
 mod word;
 
 use std::fmt;
@@ -45,6 +46,7 @@ pub use files::{EncodedBlock, FilesEncoder, TokenIds};
 use merges::{Merges, ids_by_bytes};
 pub use ranks::last_merges;
 pub use stream::EncodeStream;
+pub(crate) use token_id::TokenId;
 
 /// Memory for the ids of pretokens, for each thread.
 const CACHE_BYTES: usize = 64 << 20;
@@ -60,6 +62,7 @@ pub struct BpeEncoder {
     pattern: Pattern,
     /// Bytes of each token.
     lengths: HashMap<u32, usize>,
+    max_token_id: u32,
     cache_bytes: usize,
     /// A call takes one out and puts it back: calls at the same moment share no lock for long, and
     /// the next call finds what the last one learned.
@@ -117,9 +120,11 @@ impl BpeEncoder {
         R: AsRef<[u8]>,
     {
         let ids = ids_by_bytes(vocab)?;
+        let special_ids = special_tokens.iter().map(|(_, id)| *id);
         Ok(Self {
             merges: Merges::new(merges, &ids)?,
             special: SpecialIds::new(special_tokens)?,
+            max_token_id: ids.values().copied().chain(special_ids).max().unwrap_or(0),
             pattern: Pattern::default(),
             lengths: ids.iter().map(|(bytes, &id)| (id, bytes.len())).collect(),
             cache_bytes: CACHE_BYTES,
@@ -171,7 +176,7 @@ impl BpeEncoder {
     ///
     /// As of [`BpeEncoder::encode`].
     pub fn count_with(&self, text: &str, special: &SpecialIds) -> Result<usize, PatternError> {
-        let (mut token_ids, mut count) = (Vec::new(), 0);
+        let (mut token_ids, mut count) = (Vec::<u32>::new(), 0);
         self.with_cache(|cache| {
             self.encode_each(text, special, cache, &mut token_ids, |token_ids, _| {
                 count += token_ids.len();
@@ -227,10 +232,9 @@ impl BpeEncoder {
         SpecialIds::new(&chosen.iter().map(find).collect::<Result<Vec<_>, _>>()?)
     }
 
-    /// The highest id in the vocabulary.
-    #[cfg(feature = "python")]
+    /// The highest id, be it that of a token or of a special one.
     pub(crate) fn max_token_id(&self) -> u32 {
-        self.lengths.keys().copied().max().unwrap_or(0)
+        self.max_token_id
     }
 
     /// All the encoder's special tokens.
@@ -239,31 +243,31 @@ impl BpeEncoder {
     }
 
     /// Appends the ids of a text.
-    pub(crate) fn encode_into(
+    pub(crate) fn encode_into<T: TokenId>(
         &self,
         text: &str,
         special: &SpecialIds,
         cache: &mut TokenCache,
-        token_ids: &mut Vec<u32>,
+        token_ids: &mut Vec<T>,
     ) -> Result<(), PatternError> {
         self.encode_each(text, special, cache, token_ids, |_, _| ())
     }
 
     /// Appends the ids of a text, some at a time: `then(token_ids, end)` is called when there are
     /// those of the text before byte `end`, at least one more than before.
-    fn encode_each(
+    fn encode_each<T: TokenId>(
         &self,
         text: &str,
         special: &SpecialIds,
         cache: &mut TokenCache,
-        token_ids: &mut Vec<u32>,
-        mut then: impl FnMut(&mut Vec<u32>, usize),
+        token_ids: &mut Vec<T>,
+        mut then: impl FnMut(&mut Vec<T>, usize),
     ) -> Result<(), PatternError> {
         let mut at = 0;
         for segment in special.finder.split(text) {
             match segment {
                 Segment::Special(index) => {
-                    token_ids.push(special.ids[index]);
+                    token_ids.push(T::new(special.ids[index]));
                     at += special.finder.tokens()[index].len();
                     then(token_ids, at);
                 }
@@ -279,12 +283,12 @@ impl BpeEncoder {
     }
 
     /// The same for a text in which no special tokens are looked for.
-    fn encode_plain(
+    fn encode_plain<T: TokenId>(
         &self,
         text: &str,
         cache: &mut TokenCache,
-        token_ids: &mut Vec<u32>,
-        mut then: impl FnMut(&mut Vec<u32>, usize),
+        token_ids: &mut Vec<T>,
+        mut then: impl FnMut(&mut Vec<T>, usize),
     ) -> Result<(), PatternError> {
         self.pattern.ends(text, &mut |start, ends: &[usize]| {
             cache.encode_batch(&self.merges, text.as_bytes(), start, ends, token_ids);
@@ -309,11 +313,11 @@ impl BpeEncoder {
 
 /// Room for the ids of a text of so many bytes: half as many are more than of any natural text, and
 /// what is not written to takes no memory.
-fn ids_of(bytes: usize) -> Vec<u32> {
+fn ids_of<T>(bytes: usize) -> Vec<T> {
     let mut token_ids = Vec::new();
     // Else it grows as it goes.
     if token_ids.try_reserve_exact(bytes / 2).is_ok() {
-        advise_huge_pages(&mut token_ids);
+        advise_huge_pages(token_ids.spare_capacity_mut());
     }
     token_ids
 }

@@ -126,8 +126,8 @@ fn an_engine_that_gives_up_is_an_error_wherever_it_happens() {
     assert!(encoder.count_with(&text, &special).is_err());
     assert!(encoder.encode_with_offsets(&text, &special).is_err());
     let texts = [text.as_str(), "1"];
-    assert!(encoder.encode_here(&texts, &special).is_err());
-    assert!(encoder.encode_on(2, &texts, &special).is_err());
+    assert!(encoder.encode_here::<u32>(&texts, &special).is_err());
+    assert!(encoder.encode_on::<u32>(2, &texts, &special).is_err());
     assert_eq!(encoder.encode("1").unwrap(), [u32::from(b'1')]);
 }
 

@@ -68,7 +68,7 @@ impl TextCuts<'_> {
         for chunk in bytes.utf8_chunks() {
             let text = chunk.valid();
             let clip = |place: usize| place.saturating_sub(start).min(text.len());
-            if let Some(cut) = self.first_in_text(text, clip(places.start)..clip(places.end)) {
+            if let Some(cut) = self.first(text, clip(places.start)..clip(places.end)) {
                 return Some(start + cut);
             }
             start += text.len() + chunk.invalid().len();
@@ -76,7 +76,8 @@ impl TextCuts<'_> {
         None
     }
 
-    fn first_in_text(self, text: &str, places: Range<usize>) -> Option<usize> {
+    /// The first cut in `places`.
+    pub(crate) fn first(self, text: &str, places: Range<usize>) -> Option<usize> {
         let is_cut = |at: &usize| text.is_char_boundary(*at) && self.is_pattern_cut(text, *at);
         let cut = places.clone().find(is_cut);
         cut.or_else(|| self.first_special_end(text, places))

@@ -2,9 +2,7 @@
 
 use std::fmt::Display;
 
-use numpy::{
-    Element, IntoPyArray, PyArray1, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
-};
+use numpy::{Element, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyKeyError, PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
@@ -45,13 +43,6 @@ impl PyBpeDecoder {
     fn decode_with_offsets(&self, token_ids: &Bound<'_, PyAny>) -> PyResult<(String, Vec<usize>)> {
         let ids = self.ids(token_ids)?;
         Ok(token_ids.py().detach(|| self.0.decode_with_offsets(&ids))?)
-    }
-
-    fn lengths<'py>(&self, token_ids: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyArray1<i64>>> {
-        let ids = self.ids(token_ids)?;
-        let lengths = self.0.lengths(&ids).map(|length| Ok(length? as i64));
-        let lengths: PyResult<Vec<i64>> = lengths.collect();
-        Ok(lengths?.into_pyarray(token_ids.py()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use numpy::{IntoPyArray, PyArray1};
+use numpy::{Element, IntoPyArray, PyArray1, PyArrayDescr, PyArrayDescrMethods, dtype};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
@@ -12,6 +12,7 @@ use pyo3::types::{PyInt, PyList, PyMapping, PyString};
 
 use super::arguments::{Paths, Text, at_least, explain_surrogate, integer, names, special_ids};
 use super::files::FilesToPython;
+use crate::encode::TokenId;
 use crate::{BpeEncoder, Dropout, EncodeStream, FilesEncoder, Pattern, PatternError, SpecialIds};
 
 /// Shorter texts are encoded before another thread could have taken the GIL and given it back.
@@ -30,7 +31,7 @@ pub(super) struct PyBpeEncoder {
 /// Ids from here on are made into Python integers each time.
 const MAX_INTS: u32 = 1 << 18;
 
-type Flat<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<i64>>);
+type Offsets<'py> = Bound<'py, PyArray1<i64>>;
 
 impl PyBpeEncoder {
     fn ints(&self, py: Python<'_>) -> &[Py<PyInt>] {
@@ -49,17 +50,54 @@ impl PyBpeEncoder {
         PyList::new(py, token_ids.iter().map(to_int))
     }
 
-    fn encode_texts(
+    /// The ids of texts as an array of the type that is asked for, and where each text's end.
+    fn encode_texts<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         texts: &[&str],
         num_threads: usize,
-    ) -> PyResult<(Vec<u32>, Vec<usize>)> {
+        dtype: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, Vec<usize>)> {
+        if self.is_narrow(py, dtype)? {
+            self.encode_texts_as::<u16>(py, texts, num_threads)
+        } else {
+            self.encode_texts_as::<u32>(py, texts, num_threads)
+        }
+    }
+
+    fn encode_texts_as<'py, T: TokenId + Element>(
+        &self,
+        py: Python<'py>,
+        texts: &[&str],
+        num_threads: usize,
+    ) -> PyResult<(Bound<'py, PyAny>, Vec<usize>)> {
         let bytes = texts.iter().map(|text| text.len()).sum();
-        Ok(detached(py, bytes, || {
+        let (token_ids, ends) = detached(py, bytes, || {
             let special = &self.special;
-            self.encoder.encode_batch(texts, special, num_threads)
-        })?)
+            self.encoder.encode_texts::<T>(texts, special, num_threads)
+        })?;
+        Ok((token_ids.into_pyarray(py).into_any(), ends))
+    }
+
+    /// Whether `dtype`, uint32 if not given, is uint16.
+    fn is_narrow(&self, py: Python<'_>, dtype: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let Some(asked) = dtype else {
+            return Ok(false);
+        };
+        let asked = PyArrayDescr::new(py, asked)?;
+        let highest = self.encoder.max_token_id();
+        if asked.is_equiv_to(&self::dtype::<u32>(py)) {
+            Ok(false)
+        } else if !asked.is_equiv_to(&self::dtype::<u16>(py)) {
+            let message = format!("dtype must be uint16 or uint32, got {asked}");
+            Err(PyValueError::new_err(message))
+        } else if highest > u16::MAX.into() {
+            let message =
+                format!("uint16 holds ids up to 65535, but the highest is {highest}; use uint32");
+            Err(PyValueError::new_err(message))
+        } else {
+            Ok(true)
+        }
     }
 }
 
@@ -164,35 +202,41 @@ impl PyBpeEncoder {
         self.list(py, &token_ids)
     }
 
-    #[pyo3(signature = (text, *, num_threads=None))]
+    #[pyo3(signature = (text, *, num_threads=None, dtype=None))]
     fn encode_to_numpy<'py>(
         &self,
         py: Python<'py>,
         text: Text<'_>,
         num_threads: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Bound<'py, PyArray1<u32>>> {
+        dtype: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let num_threads = at_least("num_threads", 1, num_threads)?.unwrap_or(1);
-        let (token_ids, _) = self.encode_texts(py, &[text.0], num_threads)?;
-        Ok(token_ids.into_pyarray(py))
+        let (token_ids, _) = self.encode_texts(py, &[text.0], num_threads, dtype)?;
+        Ok(token_ids)
     }
 
-    #[pyo3(signature = (texts, *, num_threads=None))]
+    #[pyo3(signature = (texts, *, num_threads=None, dtype=None))]
     fn encode_batch<'py>(
         &self,
         py: Python<'py>,
         texts: &Bound<'py, PyAny>,
         num_threads: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Flat<'py>> {
+        dtype: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<(Bound<'py, PyAny>, Offsets<'py>)> {
         let num_threads = threads(num_threads)?;
         let texts = self::texts(texts)?;
         let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();
-        let (token_ids, ends) = self.encode_texts(py, &texts, num_threads)?;
+        let (token_ids, ends) = self.encode_texts(py, &texts, num_threads, dtype)?;
         let mut offsets = int64(ends.into_iter());
         offsets.insert(0, 0);
-        Ok((token_ids.into_pyarray(py), offsets.into_pyarray(py)))
+        Ok((token_ids, offsets.into_pyarray(py)))
     }
 
-    fn encode_with_offsets<'py>(&self, py: Python<'py>, text: Text<'_>) -> PyResult<Flat<'py>> {
+    fn encode_with_offsets<'py>(
+        &self,
+        py: Python<'py>,
+        text: Text<'_>,
+    ) -> PyResult<(Bound<'py, PyArray1<u32>>, Offsets<'py>)> {
         let (token_ids, ends) = detached(py, text.0.len(), || {
             self.encoder.encode_with_offsets(text.0, &self.special)
         })?;

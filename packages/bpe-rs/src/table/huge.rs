@@ -13,19 +13,18 @@
 #[cfg(target_os = "linux")]
 const WORTH_BYTES: usize = 4 << 20;
 
-/// Asks for large pages under the capacity of `vec`, as far as it has not been written to. Nothing
-/// depends on it but time.
+/// Asks for large pages under `memory`, as far as it has not been written to. Nothing depends on it
+/// but time.
 #[cfg(target_os = "linux")]
-pub(crate) fn advise_huge_pages<T>(vec: &mut Vec<T>) {
+pub(crate) fn advise_huge_pages<T>(memory: &mut [T]) {
     const PAGE: usize = 1 << 12;
-    let room = vec.spare_capacity_mut();
-    let bytes = size_of_val(room);
-    let address = room.as_mut_ptr().cast::<u8>();
+    let bytes = size_of_val(memory);
+    let address = memory.as_mut_ptr().cast::<u8>();
     let skipped = address.align_offset(PAGE);
     if bytes < WORTH_BYTES || skipped > bytes {
         return;
     }
-    // SAFETY: the pages lie wholly inside an allocation that is borrowed mutably here, and this advice
+    // SAFETY: the pages lie wholly inside memory that is borrowed mutably here, and this advice
     // changes no content. An address that is no start of a page, where pages are larger, is an error
     // that changes nothing.
     unsafe {
@@ -36,4 +35,4 @@ pub(crate) fn advise_huge_pages<T>(vec: &mut Vec<T>) {
 
 /// Other systems choose by themselves.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn advise_huge_pages<T>(_vec: &mut Vec<T>) {}
+pub(crate) fn advise_huge_pages<T>(_memory: &mut [T]) {}

@@ -45,6 +45,7 @@ pub(crate) fn short_key(text: &[u8], start: usize, length: usize) -> Key {
 
 /// Fewer than 16 bytes: the text ends before.
 #[cold]
+#[inline(never)] // else its bytes are built in memory, and all keys go through there
 fn last_bytes(bytes: &[u8]) -> Key {
     let mut padded = [0; KEY_BYTES];
     for (to, from) in padded.iter_mut().zip(bytes) {

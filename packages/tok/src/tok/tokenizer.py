@@ -249,8 +249,7 @@ class Tokenizer(Decoding):
         if errors != "strict":
             text = replace_surrogates(text, errors)
         encoder = self._encoder_for([text], allowed_special, disallowed_special)
-        ids = encoder.encode_to_numpy(text, num_threads=num_threads)
-        return ids.astype(self.dtype, copy=False)
+        return encoder.encode_to_numpy(text, num_threads=num_threads, dtype=self.dtype)
 
     def encode_batch(
         self,
