@@ -100,6 +100,7 @@ def free_ports(count: int) -> list[int]:
 
 def wait_until_idle(environment: dict[str, str]) -> None:
     command = ["sinfo", "--noheader", "--format=%D %t"]
+    told = ""
     for _ in range(240):
         told = subprocess.run(
             command, env=os.environ | environment, capture_output=True, text=True

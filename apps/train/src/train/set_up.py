@@ -90,6 +90,7 @@ def resume(
     directory: Path,
     data: RunData,
     report: Report,
+    num_ranks: int = 1,
 ) -> tuple[RunConfig, Execution]:
     """What `begin` gave when the run began, but for what `changes`."""
     _compare_threads(record, report, num_ranks)
