@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from optimkit import muon_groups, parameter_groups
+from optimkit import muon_groups, parameter_groups, scale_outer_groups
 from torch import nn
 
 
@@ -28,6 +28,12 @@ class Language(nn.Module):
 def names(model, groups):
     by_identity = {id(parameter): name for name, parameter in model.named_parameters()}
     return [[by_identity[id(parameter)] for parameter in group["params"]] for group in groups]
+
+
+def decays(model, groups):
+    """Pairs of a parameter's name and its decay."""
+    named = zip(names(model, groups), groups, strict=True)
+    return sorted((name, group["weight_decay"]) for members, group in named for name in members)
 
 
 HIDDEN = [f"layers.{layer}.{part}.weight" for layer in (0, 1) for part in ("up", "down")]
@@ -60,6 +66,24 @@ def test_a_tied_head_is_an_embedding_and_comes_once(make):
     grouped = [name for group in names(model, make(model, 0.1)) for name in group]
     assert sorted(grouped) == sorted(name for name, _ in model.named_parameters())
     assert "tokens.weight" in names(model, make(model, 0.1))[-1]
+
+
+@pytest.mark.parametrize("make", [parameter_groups, muon_groups])
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_what_stands_outside_the_layers_has_a_rate_of_its_own(make, is_tied):
+    model = Language(is_tied=is_tied)
+    groups = make(model, 0.1)
+    scaled = scale_outer_groups(groups, model, 0.3)
+    for members, group in zip(names(model, scaled), scaled, strict=True):
+        assert {name.startswith("layers.") for name in members} == {"lr_scale" not in group}
+        assert group.get("lr_scale", 0.3) == 0.3
+    assert decays(model, scaled) == decays(model, groups)
+
+
+def test_a_rate_that_is_no_share_is_refused():
+    model = Language()
+    with pytest.raises(ValueError, match="above 0, got lr_scale=0"):
+        scale_outer_groups(parameter_groups(model, 0.1), model, 0)
 
 
 @pytest.mark.parametrize("make", [parameter_groups, muon_groups])

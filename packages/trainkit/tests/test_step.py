@@ -43,6 +43,24 @@ def test_ragged_micro_batches_learn_what_the_whole_batch_does(make_model, accumu
         torch.testing.assert_close(our, their)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_embeddings_and_head_go_at_their_share_of_the_learning_rate(make_model, optimizer):
+    model, batch = make_model(), ragged_batch()
+    config = TrainConfig(batch_size=4, optimizer=optimizer, weight_decay=0, outer_lr_scale=0.5)
+    stepper = Stepper(model, make_optimizer(model, config), config, Execution())
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    stepper.compute_gradients(batch, 0)
+    stepper.apply(1e-3)
+    moved = {
+        name: (parameter - old).abs().max().item()
+        for (name, parameter), old in zip(model.named_parameters(), before, strict=True)
+    }
+    # Adam's first step is the sign of the gradient, times the learning rate.
+    for name in ("token_embeddings.weight", "lm_head.weight", "ln_final.weight"):
+        assert moved[name] == pytest.approx(0.5e-3, rel=1e-3)
+    assert moved["layers.0.ln1.weight"] == pytest.approx(1e-3, rel=1e-3)
+
+
 def test_a_batch_in_which_no_target_counts_is_refused(make_model):
     batch = ragged_batch()
     nothing = batch._replace(mask=torch.zeros_like(batch.mask))

@@ -3,7 +3,7 @@
 from optimkit.accumulation import accumulation_weights
 from optimkit.adamw import AdamW
 from optimkit.clipping import clip_grad_norm_, clip_grad_value_
-from optimkit.groups import muon_groups, parameter_groups
+from optimkit.groups import muon_groups, parameter_groups, scale_outer_groups
 from optimkit.lion import Lion
 from optimkit.matmul_dtype import fastest_matmul_dtype
 from optimkit.muon import Muon
@@ -38,6 +38,7 @@ __all__ = [
     "muon_groups",
     "newton_schulz",
     "parameter_groups",
+    "scale_outer_groups",
     "with_local_part",
     "wsd_schedule",
 ]

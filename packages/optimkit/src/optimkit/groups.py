@@ -49,10 +49,10 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[Group]:
     Raises:
         ValueError: there is no hidden matrix.
     """
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    stacked = {id(p) for stack in stacks for p in stack.parameters() if p.ndim == 2}
+    stacks = _stacks(model)
+    is_stacked = _is_among(stacks)
     decaying, resting = _split(_trained(model), _decays(model))
-    hidden, others = _split(decaying, lambda parameter: id(parameter) in stacked)
+    hidden, others = _split(decaying, lambda each: each.ndim == 2 and is_stacked(each))
     require(
         bool(hidden),
         "Muon needs hidden matrices: trainable, in an nn.ModuleList, no embeddings; use AdamW, or "
@@ -64,6 +64,38 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[Group]:
         {"params": others, "weight_decay": weight_decay, "rule": "adamw"},
         {"params": resting, "weight_decay": 0.0, "rule": "adamw"},
     )
+
+
+def scale_outer_groups(groups: list[Group], model: nn.Module, lr_scale: float) -> list[Group]:
+    """Each of `groups` in two: what stands in the stack of layers, and embeddings, head and so on.
+
+    The latter carry `lr_scale`: whoever sets the learning rate of a group multiplies by it. Where
+    they begin better than the layers do, the rate that suits layers would shake them.
+
+    Args:
+        groups: of `model`'s parameters, as `parameter_groups` and `muon_groups` make them.
+        model: with its layers in an `nn.ModuleList`.
+        lr_scale: above 0.
+
+    Returns:
+        Parameter groups as torch's optimizers take them; an empty group is left out.
+    """
+    require(lr_scale > 0, "a share of the learning rate must be above 0", lr_scale=lr_scale)
+    is_stacked = _is_among(_stacks(model))
+    halves = [(group, *_split(group["params"], is_stacked)) for group in groups]
+    return _filled(
+        *({**group, "params": stacked} for group, stacked, _ in halves),
+        *({**group, "params": outer, "lr_scale": lr_scale} for group, _, outer in halves),
+    )
+
+
+def _stacks(model: nn.Module) -> list[nn.ModuleList]:
+    return [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+
+
+def _is_among(modules: Iterable[nn.Module]) -> Callable[[nn.Parameter], bool]:
+    found = {id(parameter) for module in modules for parameter in module.parameters()}
+    return lambda parameter: id(parameter) in found
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:

@@ -35,6 +35,9 @@ class TrainConfig:
     `decay_fraction`, so that the end can be decided late; linear; constant, which stays up."""
     max_lr: float = 1e-3
     """Learning rate at the end of warm-up. 1e-3 suits AdamW on models of some 10 M parameters."""
+    outer_lr_scale: float = 1.0
+    """Learning rate of what stands outside the layers, embeddings and head, as a share of theirs.
+    At 1 one rate is for all; less keeps more of what a start from bigrams has taught them."""
     min_lr: float = 1e-4
     """Learning rate from `decay_steps` on, unless constant; a tenth of `max_lr` is the custom."""
     warmup_steps: int | None = None
@@ -109,6 +112,7 @@ class TrainConfig:
         self._require(0 <= self.decay_fraction <= 1, "decay_fraction", "in [0, 1]")
         for name in ("max_lr", "weight_decay"):
             self._require(math.isfinite(getattr(self, name)), name, "finite")
+        self._require(self.outer_lr_scale > 0, "outer_lr_scale", "above 0")
         self._require(self.max_grad_norm > 0, "max_grad_norm", "above 0 (inf clips nothing)")
         for name in ("eval_tokens", "keep_checkpoints_every", "patience"):
             value = getattr(self, name)

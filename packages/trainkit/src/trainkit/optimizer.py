@@ -1,6 +1,8 @@
 """The optimizer that a `TrainConfig` describes."""
 
-from optimkit import AdamW, Muon, muon_groups, parameter_groups
+from typing import Any
+
+from optimkit import AdamW, Muon, muon_groups, parameter_groups, scale_outer_groups
 from torch import nn
 from torch.optim import Optimizer
 
@@ -12,7 +14,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """The optimizer over `model`'s parameters, with the hyperparameters in `config`.
 
     "adamw" is AdamW over `parameter_groups`; "muon" is Muon over `muon_groups`, whose AdamW groups
-    take AdamW's hyperparameters.
+    take AdamW's hyperparameters. `outer_lr_scale` stands in the groups, for who sets their rates.
 
     Raises:
         ValueError: Muon for a model that has no hidden matrices.
@@ -20,7 +22,7 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     betas = config.beta1, config.beta2
     if config.optimizer == "adamw":
         return AdamW(
-            parameter_groups(model, config.weight_decay),
+            _scaled(parameter_groups(model, config.weight_decay), model, config),
             lr=config.max_lr,
             betas=betas,
             eps=config.eps,
@@ -30,7 +32,17 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     for group in groups:
         if group["rule"] == "adamw":  # Muon's own eps is that of Newton-Schulz
             group["eps"] = config.eps
-    return Muon(groups, lr=config.max_lr, momentum=config.momentum, betas=betas)
+    return Muon(
+        _scaled(groups, model, config), lr=config.max_lr, momentum=config.momentum, betas=betas
+    )
+
+
+def _scaled(
+    groups: list[dict[str, Any]], model: nn.Module, config: TrainConfig
+) -> list[dict[str, Any]]:
+    # At 1 groups stay as they are, and so does what checkpoints hold of them.
+    scale = config.outer_lr_scale
+    return groups if scale == 1 else scale_outer_groups(groups, model, scale)
 
 
 def agree_on_precision(optimizer: Optimizer, ranks: Ranks) -> None:

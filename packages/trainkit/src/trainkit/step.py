@@ -139,9 +139,12 @@ class Stepper:
         return slope._replace(loss=torch.tensor(loss))
 
     def apply(self, lr: float) -> None:
-        """Let the optimizer go a step down the gradients, at learning rate `lr`."""
+        """Let the optimizer go a step down the gradients, at learning rate `lr`.
+
+        A group that has an `lr_scale` takes that share of it.
+        """
         for group in self._optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_scale", 1.0)
         self._optimizer.step()
 
 
