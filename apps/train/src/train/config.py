@@ -84,6 +84,9 @@ class RunConfig:
     look_back_heads: int = 0
     """With --bigram-updates: heads of the first layer that begin by looking 1, 2, 3, ... tokens
     back, so that more than pairs is learned from the first update on."""
+    copying_head: bool = False
+    """With --look-back-heads: a head of the second layer begins by looking at what followed the
+    same token before."""
     checkpoint_blocks: bool = False
     """Keep only the blocks' inputs for the backward pass and compute each block again there: a
     third more time, and memory for one block's activations instead of all."""

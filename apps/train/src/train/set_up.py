@@ -215,6 +215,7 @@ def _start_from_bigrams(
             updates=config.bigram_updates,
             precision=execution.precision,
             look_back_heads=config.look_back_heads,
+            copying_head=config.copying_head,
         )
         report(f"bigrams     {config.bigram_updates} updates, loss {loss:.3f} nats a token")
 

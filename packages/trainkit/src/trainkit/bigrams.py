@@ -11,7 +11,7 @@ from optimkit import AdamW
 from torch import Tensor
 
 from trainkit.dataset import TokenDataset
-from trainkit.looking_back import look_back
+from trainkit.made_heads import MadeHeads
 from trainkit.precision import Precision, precision_context
 
 _ROWS = 1024  # of logits at once: 16 MB for 4,096 tokens, 200 MB for 50,257
@@ -66,6 +66,7 @@ def start_from_bigrams(
     max_tokens: int = 20_000_000,
     precision: Precision = "fp32",
     look_back_heads: int = 0,
+    copying_head: bool = False,
 ) -> float:
     """Make `model` the best bigram model that its embeddings and head can be, before it is trained.
 
@@ -78,8 +79,8 @@ def start_from_bigrams(
     `vocab_size` tokens through the head. A model of 5 M parameters that starts so predicts tales
     at 1.88 bits a byte before its first step; without, it takes 500,000 tokens to get there.
 
-    All embeddings begin with one number alike, so that the head has a bias to learn and the first
-    layer a constant to make heads of that look back (`look_back`).
+    All embeddings begin with one number alike, so that the head has a bias to learn and the layers
+    a constant to make heads of that look back.
 
     Args:
         model: untrained, with the norm before its sublayers or none.
@@ -91,20 +92,25 @@ def start_from_bigrams(
             (32 bytes each).
         precision: what matrix products are computed in.
         look_back_heads: how many of the first layer's heads begin by looking 1, 2, 3, ... tokens
-            back, so that its blocks learn from the first step what follows more than one token.
+            back (`look_back`), so that blocks learn from the first step on what follows more than
+            one token.
+        copying_head: whether a head of the second layer begins by looking at what followed the same
+            token before (`look_after_same`).
 
     Returns:
         The loss over all pairs before the last step, nats a token.
 
     Raises:
         ValueError: a model with norm "post", which no silence makes look past its blocks; fewer
-            than two tokens; heads that can't look back (see `look_back`).
+            than two tokens; heads that this model can't have.
     """
     if model.config.norm == "post":
         raise ValueError(
             "a start from bigrams needs blocks that can be silent, got norm='post', whose blocks "
             "normalize what they are given; use norm='pre', or start without"
         )
+    heads = MadeHeads(look_back_heads, copying_head)
+    heads.check(model)
     if len(dataset) < 2:
         raise ValueError(f"pairs need at least 2 tokens, {dataset.path} has {len(dataset)}")
     ids = dataset.windows(np.zeros(1, np.int64), min(len(dataset), max_tokens))[0]
@@ -112,7 +118,11 @@ def start_from_bigrams(
     model.silence_blocks()
     with torch.no_grad():
         embeddings = model.token_embeddings.weight
-        embeddings[:, 0] = _CONSTANT * embeddings.std()
+        embeddings[:, -1] = _CONSTANT * embeddings.std()
+    scratch = slice(heads.scratch_width(model))
+    tables = [model.token_embeddings.weight, model.lm_head.weight]
+    for table in tables:
+        table.data[:, scratch] = 0
     learning = [model.token_embeddings, model.ln_final, model.lm_head]
     weights = {id(p): p for module in learning for p in module.parameters()}  # tied: once
     optimizer = AdamW(list(weights.values()), lr=lr, betas=(0.9, 0.95), weight_decay=0.0)
@@ -121,10 +131,12 @@ def start_from_bigrams(
         optimizer.param_groups[0]["lr"] = lr * _ramp(update, updates)
         optimizer.zero_grad()
         loss = _backward(model, counts, precision)
+        for table in tables:
+            assert table.grad is not None
+            table.grad[:, scratch] = 0  # no embedding and no logit uses it
         optimizer.step()
     optimizer.zero_grad()
-    if look_back_heads:
-        look_back(model, counts.of_tokens, range(1, look_back_heads + 1))
+    heads.make(model, counts.of_tokens)
     return loss
 
 
