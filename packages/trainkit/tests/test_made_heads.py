@@ -65,6 +65,12 @@ def test_heads_look_back_as_far_as_they_were_told_to(
         looked_at = weights[head].diagonal(-distance)
         assert looked_at.mean() > 0.9
         assert looked_at.min() > 0.5  # by every token: no other is looked at more
+    above = attention_weights(model, some_ids(dataset), layer=1)
+    sharing = 4 // shape.get("num_kv_heads", 4)  # the copying head's keys
+    for head, distance in zip(range(sharing, 3), (1, 2), strict=False):
+        assert (
+            above[head].diagonal(-distance).mean() > 0.8
+        )  # what is written down disturbs a little
     assert weights[3].diagonal(-1).mean() < 0.3  # a head that nobody made
 
 

@@ -82,11 +82,11 @@ class RunConfig:
     begins: the model then starts as a bigram model. 60 take seconds for a vocabulary of 4,096, and
     minutes for 32,000, as they grow with its square. 0: it starts from nothing."""
     look_back_heads: int = 0
-    """With --bigram-updates: heads of the first layer that begin by looking 1, 2, 3, ... tokens
-    back, so that more than pairs is learned from the first update on."""
+    """With --bigram-updates: heads of each of the first two layers that begin by looking 1, 2, 3
+    and so on tokens back, so that more than pairs is learned from the first update on."""
     copying_head: bool = False
-    """With --look-back-heads: a head of the second layer begins by looking at what followed the
-    same token before."""
+    """With --look-back-heads: one of them, in the second layer, begins by looking at what followed
+    the same token before."""
     checkpoint_blocks: bool = False
     """Keep only the blocks' inputs for the backward pass and compute each block again there: a
     third more time, and memory for one block's activations instead of all."""

@@ -91,11 +91,11 @@ def start_from_bigrams(
         max_tokens: pairs are counted in the first so many tokens, which bounds time and memory
             (32 bytes each).
         precision: what matrix products are computed in.
-        look_back_heads: how many of the first layer's heads begin by looking 1, 2, 3, ... tokens
-            back (`look_back`), so that blocks learn from the first step on what follows more than
-            one token.
-        copying_head: whether a head of the second layer begins by looking at what followed the same
-            token before (`look_after_same`).
+        look_back_heads: how many heads of each of the first two layers begin by looking 1, 2, 3,
+            ... tokens back (`look_back`), so that blocks learn from the first step on what follows
+            more than one token.
+        copying_head: whether one of them, in the second layer, begins by looking at what followed
+            the same token before (`look_after_same`).
 
     Returns:
         The loss over all pairs before the last step, nats a token.

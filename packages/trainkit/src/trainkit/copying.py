@@ -70,10 +70,12 @@ def _short_names(
     shares: Float[Tensor, " vocab_size"],
     width: int,
 ) -> Float[Tensor, "width d_model"]:
-    """A, with A x of mean 0 and covariance I over the text: the first principal components."""
+    """A, with A x of mean 0 and covariance I over the text: the largest principal components."""
     shares = shares.to(x)
     mean = shares @ x
     covariance = (x - mean).T @ ((x - mean) * shares[:, None])
     variances, directions = torch.linalg.eigh(covariance)
-    names = (directions[:, -width:] / variances[-width:].sqrt()).T
+    # Few tokens may differ in fewer directions: the others' numbers are 0, rather than noise.
+    differ = variances > 1e-6 * variances[-1]
+    names = (directions * torch.where(differ, variances.rsqrt(), 0.0))[:, -width:].T
     return names - torch.outer(names @ mean, constant)

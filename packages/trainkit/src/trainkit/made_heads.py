@@ -18,9 +18,11 @@ class MadeHeads:
     """Which heads are made. What they look at is still to be made use of."""
 
     look_back: int = 0
-    """The first heads of the first layer, which look 1, 2, 3, ... tokens back."""
+    """The first heads of the first layer, which look 1, 2, 3, ... tokens back, and as many of the
+    second, where there is one: together they look up to twice as far."""
     copying: bool = False
-    """Whether the first head of the second layer looks at what followed the same token before."""
+    """Whether the first head of the second layer looks at what followed the same token before, in
+    place of one that looks back."""
 
     def check(self, model: TransformerLM) -> None:
         """Raise ValueError for heads that `model` can't have."""
@@ -63,8 +65,12 @@ class MadeHeads:
         with torch.no_grad():
             entering = block.ln1(model.token_embeddings.weight)
         constant = constant_direction(entering, token_counts)
-        distances = {head: head + 1 for head in range(self.look_back)}
-        look_back(_attention(model, 0), constant, distances)
+        for layer in range(min(2, model.config.num_layers)):
+            attention = _attention(model, layer)
+            # The copying head has its keys for itself and those that share them.
+            first = attention.num_heads // attention.num_kv_heads if layer and self.copying else 0
+            distances = {head: head - first + 1 for head in range(first, self.look_back)}
+            look_back(attention, constant, distances)
         if self.copying:
             look_after_same(model, entering, constant, token_counts)
 
