@@ -12,7 +12,8 @@ import os
 import socket
 import sys
 
-import torch._dynamo  # noqa: F401 (what the first update would import)
+import torch
+import torch._dynamo  # what the first update would import
 from train.__main__ import main as train_main
 
 
@@ -28,6 +29,9 @@ def exit_code(rank):
 def fork_rank(rank):
     if child := os.fork():
         return child
+    # A fork makes torch build its pool of threads anew at the next set_num_threads. Two threads of
+    # autograd that come there at once, as with fully_shard, abort: "Invalid thread pool!".
+    torch.set_num_threads(torch.get_num_threads())
     os.dup2(2, 1)  # what is printed here are the codes
     code = exit_code(rank)
     sys.stdout.flush()

@@ -121,6 +121,9 @@ def rank_exit_code(rank, directory, port, size, name, options):
 def fork_rank(rank, directory, port, size, name, **options):
     if child := os.fork():
         return child
+    # A fork makes torch build its pool of threads anew at the next set_num_threads. Two threads of
+    # autograd that come there at once, as with fully_shard, abort: "Invalid thread pool!".
+    torch.set_num_threads(1)
     code = rank_exit_code(rank, directory, port, size, name, options)
     sys.stderr.flush()
     os._exit(code)
