@@ -38,17 +38,22 @@ class Clock:
 
 
 class TimedModel(nn.Module):
-    """Takes 1 s to learn from a batch, the first time 60, and 0.25 s to be evaluated on one."""
+    """Takes 1 s to learn from a batch, the first time 60, and 0.25 s to be evaluated on one.
+
+    Twice something else keeps it waiting for 30 s.
+    """
 
     def __init__(self, clock):
         super().__init__()
         self.config = TransformerConfig(17, 8, d_model=16, num_layers=1, num_heads=2)
         self.table = nn.Parameter(torch.randn(17, 17, generator=torch.Generator().manual_seed(0)))
-        self.clock, self.compiling = clock, 59.0
+        self.clock, self.compiling, self.passes = clock, 59.0, 0
 
     def forward(self, token_ids):
         self.clock.now += 1.0 + self.compiling if self.training else 0.25
-        self.compiling = 0.0
+        self.compiling, self.passes = 0.0, self.passes + 1
+        if self.passes in (3, 5):
+            self.clock.now += 30.0
         return nn.functional.dropout(self.table[token_ids], 0.1, self.training)
 
 
@@ -69,7 +74,7 @@ class Draughtsman:
 def rehearsed(tmp_path, make_trainer):
     """Rehearses a run on 499 tokens of validation, by 16 windows of 8; the model, and the pace."""
 
-    def run(**changes):
+    def run(updates=5, **changes):
         clock = Clock()
         model = TimedModel(clock)
         data = make_trainer(tmp_path, model=model).train_data
@@ -80,7 +85,7 @@ def rehearsed(tmp_path, make_trainer):
             data,
             config,
             Execution(),
-            updates=5,
+            updates=updates,
             directory=tmp_path,
             make_loggers=lambda run_dir: [Draughtsman(clock)],
             clock=clock,
@@ -104,6 +109,13 @@ def test_a_rehearsal_times_what_a_run_does_again_and_again(rehearsed, changes, b
     _, pace = rehearsed(**changes)
     assert pace.update == pytest.approx(1.0)
     assert pace.evaluation == pytest.approx(0.25 * batches + 5.0)
+
+
+@pytest.mark.parametrize("updates", [5, 10, 11, 37, 100])
+def test_what_keeps_the_machine_busy_for_a_while_does_not_count(rehearsed, updates):
+    model, pace = rehearsed(updates, eval_tokens=24)
+    assert pace.update == pytest.approx(1.0)
+    assert model.passes >= updates + 2
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -29,7 +29,7 @@ from train.other_work import warn_of_other_work
 Report = Callable[[str], None]
 
 # Of the updates that the time would be enough for. The median of 5 was 141 ms, of 1,077 that
-# followed in the run 155: so more are made, as the run makes them, and their mean is taken.
+# followed in the run 155: so more are made, as the run makes them.
 _REHEARSED = 0.02
 
 

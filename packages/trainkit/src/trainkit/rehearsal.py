@@ -1,9 +1,12 @@
 """What a run will take, found by a small one: so that its length can be chosen as it begins."""
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import cast
 
@@ -20,6 +23,7 @@ from trainkit.model_state import unwrap
 from trainkit.optimizer import make_optimizer
 from trainkit.trainer import Trainer
 
+_LAPS = 10
 _EVAL_BATCHES = 8  # on which an evaluation is timed; the whole one is told from them
 
 
@@ -55,9 +59,11 @@ def rehearse(
 ) -> Pace:
     """Let a `Trainer` make a few updates and one evaluation, and time them.
 
-    At a learning rate of 0, which moves no weight; model and random state stay untouched. The first
-    update, for which something may be compiled and memory is taken, does not count. An evaluation
-    is timed on its first few batches.
+    At a learning rate of 0, which moves no weight; model and random state stay untouched. Updates
+    are timed in laps, of which the median counts: when something else kept the machine busy for
+    some seconds of a rehearsal, their mean once made 15 minutes end after 8. A lap before the first
+    is not timed, for in it something may be compiled, and memory is taken. An evaluation is timed
+    on its first few batches.
 
     Args:
         model: as it will be trained.
@@ -65,7 +71,7 @@ def rehearse(
         valid_data: as for `Trainer`.
         config: of the run that is to come.
         execution: how it is computed.
-        updates: that are timed, one after the other: their mean counts.
+        updates: that are timed, at least.
         directory: where a run directory is made for a while.
         make_loggers: the loggers of the run, given its directory.
         clock: gives the time, in seconds.
@@ -78,6 +84,7 @@ def rehearse(
         raise ValueError(f"a pace needs at least 1 update to be timed, got {updates}")
     predicted = min(config.eval_tokens or len(valid_data), len(valid_data) - 1)
     rehearsed = min(predicted, _EVAL_BATCHES * config.micro_batch_size * _context_length(model))
+    lap = math.ceil(updates / _LAPS)
     stopwatch = _Stopwatch(clock)
     devices = [execution.device] if execution.device.startswith("cuda") else []
     with (
@@ -89,41 +96,49 @@ def rehearse(
             make_optimizer(model, config),
             train_data,
             valid_data,
-            _rehearsal_config(config, updates=1 + updates, eval_tokens=rehearsed),
+            _rehearsal_config(
+                config, lap, lap * (1 + math.ceil(updates / lap)), eval_tokens=rehearsed
+            ),
             run_dir=run_dir,
             execution=execution,
             loggers=[stopwatch, *make_loggers(Path(run_dir))],
         ).train()
-        stopwatch.note()
+        end = clock()
     model.zero_grad(set_to_none=True)
-    first, last, evaluated, end = stopwatch.times
-    evaluation = (evaluated - last) * predicted / rehearsed + (end - evaluated)
-    return Pace((last - first) / updates, evaluation)
+    *updated, (_, evaluated) = stopwatch.times
+    evaluation = (evaluated - updated[-1][1]) * predicted / rehearsed + (end - evaluated)
+    return Pace(_update_seconds(updated, lap), evaluation)
+
+
+def _update_seconds(times: list[tuple[int, float]], lap: int) -> float:
+    """Of an update, from the (step, time) of some: by the median of laps, the first left out."""
+    ends = [time for step, time in times if step % lap == 0]
+    return median(end - start for start, end in pairwise(ends)) / lap
 
 
 class _Stopwatch:
-    """A logger that notes when it is told something."""
+    """A logger that notes when it is told of which step."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self.times: list[float] = []
+        self.times: list[tuple[int, float]] = []
 
     def log(self, step: int, metrics: Metrics) -> None:
-        self.note()
-
-    def note(self) -> None:
-        self.times.append(self._clock())
+        self.times.append((step, self._clock()))
 
     def close(self) -> None:
         pass
 
 
-def _rehearsal_config(config: TrainConfig, *, updates: int, eval_tokens: int) -> TrainConfig:
-    """`config` for so many updates, the first and the last of them logged, that learn nothing."""
-    at_end = dict.fromkeys(("log_every", "eval_every", "checkpoint_every", "max_steps"), updates)
+def _rehearsal_config(
+    config: TrainConfig, lap: int, updates: int, *, eval_tokens: int
+) -> TrainConfig:
+    """`config` for so many updates that learn nothing, logged after each lap."""
+    at_end = dict.fromkeys(("eval_every", "checkpoint_every", "max_steps"), updates)
     return replace(
         config,
         **at_end,
+        log_every=lap,
         eval_tokens=eval_tokens,
         schedule="constant",
         max_lr=0.0,
