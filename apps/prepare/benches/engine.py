@@ -1,6 +1,6 @@
 """What an engine costs: `prepare --executor local` against one process, on the same text.
 
-    uv run --extra cluster python apps/prepare/benches/engine.py --data DIR --cache DIR
+    uv run python apps/prepare/benches/engine.py --data DIR --cache DIR
 
 DIR holds the corpora that `benches/measuring.py` names; 2 GiB are mixed of them and cached. One
 worker is compared with a process of one thread, two workers of a thread each with a process of two.

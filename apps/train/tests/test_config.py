@@ -87,3 +87,11 @@ def test_documents_are_told_apart_by_the_separator_alone(data, tmp_path):
     Tokenizer(tokenizer.vocab, tokenizer.merges).save(tmp_path / "tokenizer.json")
     with pytest.raises(ValueError, match=r"needs the special token <\|endoftext\|>, which .* does"):
         open_data(data, tmp_path / "tokenizer.json", separate_documents=True)
+
+
+@pytest.mark.parametrize("flags", [["--look-back-heads", "1"], ["--copying-head"]])
+def test_heads_made_for_a_start_that_is_not_made_are_refused(call, tmp_path, tiny_flags, flags):
+    code, words = call("--out", "run", *flags, *tiny_flags)
+    assert code == 1
+    assert "--look-back-heads and --copying-head belong to a start from bigrams" in words
+    assert not (tmp_path / "run").exists()

@@ -99,6 +99,11 @@ def _place(config: RunConfig, num_ranks: int) -> Path:
     rank_rows(config.training.batch_size, 0, num_ranks)
     if config.minutes is not None and num_ranks > 1:
         raise ValueError("--minutes times the updates of one process: give several --max-steps")
+    if (config.look_back_heads or config.copying_head) and not config.bigram_updates:
+        raise ValueError(
+            "--look-back-heads and --copying-head belong to a start from bigrams, got"
+            " --bigram-updates 0: give some, or --look-back-heads 0 --no-copying-head"
+        )
     if config.parallel == "fsdp" and config.compile == "on" and num_ranks > 1:
         raise ValueError("--parallel fsdp is not compiled: leave out --compile on, or use ddp")
     return old_directory(config.out) if config.resume else new_directory(config)

@@ -26,8 +26,8 @@ def look_after_same(
     """Let head 0 of the second layer look where the token before is the one that stands here.
 
     An induction head (Olsson et al. 2022, https://arxiv.org/abs/2209.11895): after "... Tom Thumb
-    ... Tom" it looks at "Thumb". Training finds such heads after tens of millions of tokens. It
-    takes two layers. With a short name a(x) = A (x - mean) for each token, of which the parts are
+    ... Tom" it looks at "Thumb". Models that train for long find such heads by themselves. It takes
+    two layers. With a short name a(x) = A (x - mean) for each token, of which the parts are
     uncorrelated and of variance 1,
 
     * head 0 of the first layer, which looks one token back (`look_back`), writes a(x_(n-1)) into

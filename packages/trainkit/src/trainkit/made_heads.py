@@ -1,4 +1,4 @@
-"""Heads of attention that are made before training, which would find them late."""
+"""Heads of attention that are made before training, which need not find them then."""
 
 from dataclasses import dataclass
 
@@ -29,11 +29,13 @@ class MadeHeads:
         config = model.config
         if not self.look_back and not self.copying:
             return
+        if self.look_back < 0:
+            raise ValueError(f"look_back_heads must be at least 0, got {self.look_back}")
         if config.positions != "rope" or config.qk_norm or self.look_back > config.num_heads:
             raise ValueError(
                 "heads that look back need positions='rope', qk_norm=False and as many heads, got"
                 f" positions={config.positions!r}, qk_norm={config.qk_norm} and"
-                f" num_heads={config.num_heads} for {self.look_back} of them"
+                f" num_heads={config.num_heads} for {self.look_back} of them; or look_back_heads=0"
             )
         width = self.scratch_width(model)
         if self.copying and not (
@@ -43,7 +45,8 @@ class MadeHeads:
                 "a head that copies needs another that looks back, two layers, and pairs that RoPE"
                 f" hardly turns, got look_back_heads={self.look_back},"
                 f" num_layers={config.num_layers} and {width} of at least {_LEAST_SCRATCH} numbers"
-                " a head: a larger rope_theta or a shorter context_length gives more"
+                " a head: a larger rope_theta or a shorter context_length gives more; or"
+                " copying_head=False"
             )
 
     def scratch_width(self, model: TransformerLM) -> int:
