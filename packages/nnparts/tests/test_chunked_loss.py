@@ -41,6 +41,21 @@ def test_any_chunk_gives_the_loss_and_gradients_of_the_whole(rows, chunk, cap, s
 
 
 @pytest.mark.parametrize("cap", [None, 2.0])
+def test_as_it_is_compiled_it_is_the_same(cap, monkeypatch):
+    hidden, weight, targets = make_inputs(6)
+    theirs = chunked_cross_entropy(hidden, weight, targets, chunk=4, soft_cap=cap)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    ours = chunked_cross_entropy(hidden, weight, targets, chunk=4, soft_cap=cap)
+    torch.testing.assert_close(ours, theirs)
+    for our, their in zip(
+        torch.autograd.grad(ours, (hidden, weight)),
+        torch.autograd.grad(theirs, (hidden, weight)),
+        strict=True,
+    ):
+        torch.testing.assert_close(our, their)
+
+
+@pytest.mark.parametrize("cap", [None, 2.0])
 def test_the_gradient_is_the_slope_of_the_loss(cap):
     hidden, weight, targets = make_inputs(6)
     assert torch.autograd.gradcheck(

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nnparts import TransformerConfig, TransformerLM, functional, kernels
+from nnparts.blocked_attention import blocked_causal_attention
 
 # Of numbers of size 1. fp32 and fp64: a few roundings of sums of ten numbers. fp16 and bf16: the
 # definition rounds the scores and the probabilities to 11 and 8 significant bits, a fused kernel
@@ -68,6 +69,46 @@ def test_attention_is_its_definition(case):
         lambda: functional.grouped_query_attention(*inputs, mask, is_causal=is_causal),
         inputs,
         inputs[0].dtype,
+    )
+
+
+@st.composite
+def squares(draw):
+    """Queries, keys and values of the same positions."""
+    dtype, seq = draw(st.sampled_from(tuple(TOLERANCES))), draw(st.integers(0, 13))
+    leading = draw(st.lists(st.integers(1, 2), max_size=2))
+    num_kv_heads, group = draw(st.integers(1, 2)), draw(st.integers(1, 3))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+
+    def tensor(heads, width):
+        x = torch.randn(*leading, heads, seq, width, generator=generator, dtype=torch.float64)
+        return x.to(dtype).requires_grad_()
+
+    return tensor(num_kv_heads * group, 4), tensor(num_kv_heads, 4), tensor(num_kv_heads, 3)
+
+
+@given(squares())
+@settings(max_examples=80, deadline=None)
+def test_attention_by_blocks_is_its_definition(inputs):
+    assert_equal(
+        lambda: blocked_causal_attention(*inputs),
+        lambda: functional.grouped_query_attention(*inputs, is_causal=True),
+        inputs,
+        inputs[0].dtype,
+    )
+
+
+@pytest.mark.parametrize("seq", [1, 7, 512, 513])
+def test_attention_as_it_is_compiled_is_its_definition(seq, monkeypatch):
+    # Compiled for true by test_model.py, in a process without the import hook that checks types.
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(2, 2, seq, 4, generator=generator).requires_grad_() for _ in range(3)]
+    assert_equal(
+        lambda: kernels.FAST.grouped_query_attention(*inputs, is_causal=True),
+        lambda: functional.grouped_query_attention(*inputs, is_causal=True),
+        inputs,
+        torch.float32,
     )
 
 

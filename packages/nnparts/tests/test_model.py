@@ -145,7 +145,10 @@ COMPILED_LOSS = """
     ids = torch.randint(50, (2, 12))
 
     def loss(ids, **arguments):
-        return functional.cross_entropy(model(ids[:, :-1], **arguments), ids[:, 1:])
+        inputs, targets = ids[:, :-1], ids[:, 1:]
+        hidden = model.hidden_states(inputs, **arguments)
+        chunked = functional.chunked_cross_entropy(hidden, model.lm_head.weight, targets)
+        return chunked + functional.cross_entropy(model(inputs, **arguments), targets)
 
     def grads(value):
         return torch.autograd.grad(value, list(model.parameters()))

@@ -124,5 +124,11 @@ def _loss_and_grad(
     slope = None if soft_cap is None else 1 - (logits / soft_cap).square_()
     exp = logits.sub_(shift).exp_()
     total = exp.sum(dim=-1, keepdim=True)
-    grad = exp.div_(total).scatter_add_(-1, targets, -torch.ones_like(total))
+    probs = exp.div_(total)
+    if torch.compiler.is_compiling():
+        # A comparison is fused into the pass that divides and narrows; a scatter needs the
+        # probabilities in memory first, in fp32.
+        grad = probs - (torch.arange(probs.shape[-1], device=probs.device) == targets).to(probs)
+    else:
+        grad = probs.scatter_add_(-1, targets, -torch.ones_like(total))
     return (total.log() - target_logits).sum(), grad if slope is None else grad.mul_(slope)

@@ -9,14 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as torch_functional
 
 from nnparts import functional
+from nnparts.blocked_attention import blocked_causal_attention
 from nnparts.masks import causal_mask
 
 Impl = Literal["fast", "reference"]
+
+_MAX_BLOCKED = 512
+"""Positions up to which attention on a CPU goes by blocks, compiled. With 512 it takes 0.54 of the
+time of torch's kernel in bf16, 0.85 in fp32, with 256 0.39 and 0.86; but it holds seq^2 numbers."""
 
 
 @runtime_checkable
@@ -69,8 +75,11 @@ def grouped_query_attention(
     """`functional.grouped_query_attention` by torch's kernels, which hold no matrix of scores.
 
     That is, on a GPU, and on a CPU without dropout; only the first derivative is to be had.
+    Compiled for a CPU, short causal sequences go by `blocked_causal_attention`.
     """
     queries, keys = query.shape[-2], key.shape[-2]
+    if is_causal and mask is None and queries == keys and _pays_by_blocks(query, dropout_share):
+        return blocked_causal_attention(query, key, value)
     # Torch's own is_causal lines up the *first* query and key: the same for a square alone, where
     # it halves the work. A single query, the step of decoding, has no later key at all.
     if is_causal and (mask is not None or queries != keys):
@@ -88,6 +97,15 @@ def grouped_query_attention(
         dropout_p=dropout_share,
         is_causal=is_causal,
         enable_gqa=query.shape[-3] != key.shape[-3],
+    )
+
+
+def _pays_by_blocks(query: Tensor, dropout_share: float) -> bool:
+    return (
+        torch.compiler.is_compiling()
+        and query.device.type == "cpu"
+        and query.shape[-2] <= _MAX_BLOCKED
+        and dropout_share == 0
     )
 
 

@@ -112,7 +112,7 @@ class RotaryPositionalEmbedding(torch.nn.Module):
             ValueError: more positions than `max_seq_len`, or a shape that doesn't fit.
         """
         cos, sin = self._tables_at(x, token_positions, start)
-        even, odd = x[..., 0::2], x[..., 1::2]
+        even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
         rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
         return rotated.flatten(-2).to(x.dtype)
 
