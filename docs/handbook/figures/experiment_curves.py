@@ -1,27 +1,47 @@
 """How the runs of an experiment are drawn: loss against steps, and against seconds."""
 
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
 from matplotlib.figure import Figure
 from style import COLORS, axes, results
 
 
-def draw_curves(name: str) -> Figure:
-    """Validation loss of each run of the sweep `name`, against steps and seconds."""
-    points = results("experiments")[name]["points"]
-    by_step, by_second = axes(8, 4.2, columns=2)
-    for number, (label, point) in enumerate(points.items()):
-        style = {
-            "color": COLORS[number % len(COLORS)],
-            "marker": ".",
-            "label": label.removeprefix("max-lr="),
-        }
-        losses = point["valid"]["valid_loss"]
-        by_step.plot(point["valid"]["step"], losses, **style)
-        by_second.plot(point["valid"]["seconds"], losses, **style)
-    for ax in (by_step, by_second):
+def draw_curves(name: str, by: str = "step") -> Figure:
+    """Validation loss at each point of the sweep `name`, its seeds' mean and range.
+
+    Args:
+        name: of the sweep.
+        by: what the left half counts: "step", or "tokens" where points differ in batch size.
+    """
+    experiment = results("experiments")[name]
+    seeds = defaultdict(list)
+    for label, point in experiment["points"].items():
+        seeds[label.split("_seed=")[0]].append(point)
+    left, by_second = axes(8, 4.2, columns=2)
+    for number, (label, points) in enumerate(seeds.items()):
+        color = COLORS[number % len(COLORS)]
+        losses = _evaluations(points, "valid_loss")
+        mean, low, high = losses.mean(0), losses.min(0), losses.max(0)
+        for ax, metric in ((left, by), (by_second, "seconds")):
+            x = _evaluations(points, metric).mean(0)
+            ax.plot(x, mean, color=color, marker=".", label=label.removeprefix("max-lr="))
+            ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0)
+    for ax in (left, by_second):
         ax.set(yscale="log")
         ax.yaxis.set_major_formatter("{x:.3g}")
         ax.yaxis.set_minor_formatter("{x:.3g}")
-    by_step.set(xlabel="step", ylabel="validation loss, nats a token")
+    left.locator_params(axis="x", nbins=4)
+    left.xaxis.set_major_formatter("{x:,.0f}")
+    left.set(xlabel=by, ylabel="validation loss, nats a token")
     by_second.set(xlabel="seconds, on a busy machine")
     by_second.legend(fontsize="small")
-    return by_step.figure
+    return left.figure
+
+
+def _evaluations(points: list[dict[str, Any]], metric: str) -> np.ndarray:
+    """`(seeds, evaluations)`; as many as all seeds have, for one may have diverged."""
+    rows = [point["valid"][metric] for point in points]
+    shortest = min(map(len, rows))
+    return np.array([row[:shortest] for row in rows])

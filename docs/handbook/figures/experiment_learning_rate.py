@@ -5,5 +5,5 @@ from matplotlib.figure import Figure
 
 
 def draw() -> Figure:
-    """A line for each run, with a point for each evaluation."""
+    """A line for each point of the sweep, with its seeds' range around it."""
     return draw_curves("learning_rate")

@@ -23,9 +23,10 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
 def curve(run: RunRecord, metric: str) -> dict[str, list[float]]:
-    """Values of a metric, with the steps and seconds that they came at."""
+    """Values of a metric, with the tokens, steps and seconds that they came at."""
     lines = run.series(metric)
     return {
+        "tokens": [line["tokens"] for line in lines],
         "step": [line["step"] for line in lines],
         "seconds": [round(line["wall_seconds"], 1) for line in lines],
         metric: [round(line[metric], 4) for line in lines],
