@@ -27,9 +27,10 @@ def measured(monkeypatch) -> list[str]:
         calls.append(f"precision, documents {document_ids[0, -1]}")
         return PrecisionReport("bf16", {}, {}, {})
 
-    def compiled(model, inputs, targets, *, document_ids, precision, passes):
-        calls.append(f"compile in {precision} for {passes}, documents {document_ids[0, -1]}")
-        return CompileReport(passes, 1.0, 0.1, 10.0)
+    def compiled(model, inputs, targets, *, document_ids, precision, passes, planned_seconds):
+        planned = passes if planned_seconds is None else f"{planned_seconds} s"
+        calls.append(f"compile in {precision} for {planned}, documents {document_ids[0, -1]}")
+        return CompileReport(300, 1.0, 0.1, 10.0)
 
     monkeypatch.setattr(execution_choice, "measure_precision", precision)
     monkeypatch.setattr(execution_choice, "measure_compile", compiled)
@@ -42,6 +43,11 @@ def test_what_is_not_asked_for_is_measured(make_model, batch, measured):
     assert measured == ["precision, documents 2", "compile in bf16 for 300, documents 2"]
     assert choice.summary.startswith("cpu: precision bf16")
     assert "; compiled (100 against 1e+03 ms a pass" in choice.summary
+
+
+def test_a_time_may_be_planned_instead_of_passes(make_model, batch, measured):
+    choose_execution(make_model(), batch, planned_seconds=60.0)
+    assert measured[1] == "compile in bf16 for 60.0 s, documents 2"
 
 
 @pytest.mark.parametrize("compile", [True, False])

@@ -34,6 +34,22 @@ def test_a_short_run_is_not_compiled(make_model, monkeypatch):
     assert "too few" in report.summary()
 
 
+def test_passes_fill_the_time_that_is_planned(make_model, monkeypatch):
+    monkeypatch.setattr(module, "_seconds", lambda *_: 0.5)
+    token_ids = torch.zeros(2, 8, dtype=torch.int64)
+    report = measure_compile(
+        make_model(), token_ids, token_ids, precision="fp32", planned_seconds=100.0
+    )
+    assert report.passes == 200
+
+
+@pytest.mark.parametrize("planned", [{}, {"passes": 1, "planned_seconds": 1.0}])
+def test_what_is_planned_is_told_in_one_way(make_model, planned):
+    token_ids = torch.zeros(2, 8, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"passes or by planned_seconds, one of them"):
+        measure_compile(make_model(), token_ids, token_ids, precision="fp32", **planned)
+
+
 def test_a_machine_that_cannot_compile_trains_all_the_same(make_model, monkeypatch):
     def broken(loss):
         def call(*_, **__):

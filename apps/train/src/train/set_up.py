@@ -68,9 +68,9 @@ def begin(
     """
     warn_of_other_work(next(model.parameters()).device, report)
     report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
-    if config.minutes is not None:  # a guess, by which compiling is weighed
-        config = _guess_updates(config, model, data, begun)
-    execution = _choose(config, model, data, report, num_ranks)
+    execution = _choose(config, model, data, report, num_ranks, _seconds_left(config, begun))
+    if config.minutes is not None:  # a guess, by which the rehearsal's length is told
+        config = _guess_updates(config, model, data, execution, begun)
     _start_from_bigrams(config, model, data, execution, report)
     directory.mkdir(parents=True, exist_ok=True)
     if config.minutes is not None:
@@ -111,17 +111,27 @@ def resume(
 
 
 def _choose(
-    config: RunConfig, model: TransformerLM, data: RunData, report: Report, num_ranks: int
+    config: RunConfig,
+    model: TransformerLM,
+    data: RunData,
+    report: Report,
+    num_ranks: int,
+    planned_seconds: float | None = None,
 ) -> Execution:
-    """What `config` names, and what is measured to be fastest where it says "auto"."""
+    """What `config` names, and what is measured to be fastest where it says "auto".
+
+    Compiling is weighed for the updates that the time is enough for, or for `max_steps` of them.
+    """
     training, device = config.training, next(model.parameters()).device
     batch = data.train.batch(
         training.seed, 0, training.micro_batch_size, model.config.context_length, device
     )
+    passes = training.max_steps * training.gradient_accumulation_steps
     choice = choose_execution(
         model,
         batch,
-        passes=training.max_steps * training.gradient_accumulation_steps,
+        passes=passes if planned_seconds is None else None,
+        planned_seconds=planned_seconds,
         precision=config.precision,
         compile=_may_compile(config, num_ranks),
         peak_flops=config.peak_flops,
@@ -137,14 +147,15 @@ def _may_compile(config: RunConfig, num_ranks: int) -> bool | Literal["auto"]:
 
 
 def _guess_updates(
-    config: RunConfig, model: TransformerLM, data: RunData, begun: float
+    config: RunConfig, model: TransformerLM, data: RunData, execution: Execution, begun: float
 ) -> RunConfig:
     """The same with about as many updates as the time that is left is enough for."""
-    training, execution = config.training, Execution(str(next(model.parameters()).device))
+    training, seconds = config.training, _seconds_left(config, begun)
+    assert seconds is not None
     batch = data.train.batch(
         training.seed, 0, training.batch_size, model.config.context_length, execution.device
     )
-    updates = updates_within(_seconds_left(config, begun), model, batch, training, execution)
+    updates = updates_within(seconds, model, batch, training, execution)
     return replace(config, training=replace(training, max_steps=updates))
 
 
@@ -168,13 +179,17 @@ def _fill_time(
         directory=directory,
         make_loggers=partial(drawing_loggers, data=data, model=model),
     )
-    updates = pace.updates_within(_seconds_left(config, begun), training.eval_every)
+    seconds = _seconds_left(config, begun)
+    assert seconds is not None
+    updates = pace.updates_within(seconds, training.eval_every)
     return replace(config, training=replace(training, max_steps=updates))
 
 
-def _seconds_left(config: RunConfig, begun: float) -> float:
-    assert config.minutes is not None
-    return 60 * config.minutes - (time.perf_counter() - begun)
+def _seconds_left(config: RunConfig, begun: float) -> float | None:
+    """Of the time that the run may take; None where it may take any."""
+    if config.minutes is None:
+        return None
+    return max(0.0, 60 * config.minutes - (time.perf_counter() - begun))
 
 
 def _compare_threads(record: dict[str, Any], report: Report, num_ranks: int) -> None:

@@ -23,7 +23,8 @@ def choose_execution(
     model: nn.Module,
     batch: Batch,
     *,
-    passes: int,
+    passes: int | None = None,
+    planned_seconds: float | None = None,
     precision: Precision | Literal["auto"] = "auto",
     compile: bool | Literal["auto"] = "auto",
     peak_flops: float | None = None,
@@ -37,13 +38,14 @@ def choose_execution(
     Args:
         model: on the device where it will be trained, in the mode it will be trained in.
         batch: a micro batch as in training, its document ids included, on the same device.
-        passes: forward and backward passes that are planned: updates times micro batches.
+        passes: forward and backward passes that are planned: updates times micro batches; or else
+        planned_seconds: the time that they are to fill.
         precision: the one to take, or "auto".
         compile: whether to compile, or "auto".
         peak_flops: for `Execution`; measured by nobody.
 
     Raises:
-        ValueError: as `Execution`.
+        ValueError: as `Execution` and `measure_compile`.
     """
     inputs, targets, document_ids, _ = batch
     reasons: list[str] = []
@@ -55,7 +57,13 @@ def choose_execution(
         reasons.append(f"precision {precision} (as asked)")
     if compile == "auto":
         compiled = measure_compile(
-            model, inputs, targets, document_ids=document_ids, precision=precision, passes=passes
+            model,
+            inputs,
+            targets,
+            document_ids=document_ids,
+            precision=precision,
+            passes=passes,
+            planned_seconds=planned_seconds,
         )
         compile = compiled.pays
         reasons.append(compiled.summary())

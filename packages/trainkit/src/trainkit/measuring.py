@@ -208,12 +208,13 @@ def measure_compile(
     targets: Int64[Tensor, "batch seq"],
     *,
     precision: Precision,
-    passes: int,
+    passes: int | None = None,
+    planned_seconds: float | None = None,
     document_ids: Int64[Tensor, "batch seq"] | None = None,
     at_least_seconds: float = 120.0,
     rounds: int = 5,
 ) -> CompileReport:
-    """Find whether `passes` forward and backward passes of `model` end sooner compiled.
+    """Find whether the planned forward and backward passes of `model` end sooner compiled.
 
     A compiled step is often twice as fast and takes a minute to make, so it is tried only where
     the passes would take long. What is compiled here serves a `Trainer` of the same process.
@@ -223,17 +224,29 @@ def measure_compile(
         inputs: `(batch, seq)`, a batch as in training.
         targets: `(batch, seq)`.
         precision: what matrix products are computed in.
-        passes: how many are planned.
+        passes: how many are planned; or else
+        planned_seconds: the time that they are to fill.
         document_ids: `(batch, seq)`, where training gives them.
         at_least_seconds: where they would take less than this uncompiled, compiling isn't tried.
         rounds: passes that are timed; the fastest counts.
+
+    Raises:
+        ValueError: both or neither of `passes` and `planned_seconds` are given.
     """
+    if (passes is None) == (planned_seconds is None):
+        raise ValueError(
+            "what is planned is told by passes or by planned_seconds, one of them, got "
+            f"{passes=} and {planned_seconds=}"
+        )
     batch = Batch(inputs, targets, document_ids)
 
     def seconds(loss: Callable[..., Tensor]) -> float:
         return _seconds(precision, lambda: _pass(loss, model, batch), inputs.device)
 
     eager = min([seconds(batch_loss) for _ in range(1 + rounds)][1:])
+    if planned_seconds is not None:
+        passes = int(planned_seconds / eager)
+    assert passes is not None
     if passes * eager < at_least_seconds:
         reason = f"{passes * eager:.0f} s in all are too few to pay for compiling"
         return CompileReport(passes, eager, math.inf, 0.0, reason)
