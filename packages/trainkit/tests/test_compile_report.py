@@ -67,7 +67,7 @@ def test_what_is_faster_is_measured(make_model, monkeypatch):
     original = module.batch_loss
     monkeypatch.setattr(module, "batch_loss", note("eager", original))
     monkeypatch.setattr(torch, "compile", lambda _: note("compiled", original))
-    monkeypatch.setattr(module, "_seconds", seconds)
+    monkeypatch.setattr(module, "seconds_of", seconds)
     token_ids = torch.zeros(2, 8, dtype=torch.int64)
     report = measure_compile(
         make_model(), token_ids, token_ids, precision="fp32", passes=200, rounds=2
