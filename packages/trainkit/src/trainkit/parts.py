@@ -50,24 +50,26 @@ def part_size(batch: Batch) -> int:
 
 
 def measure_parts(model: nn.Module, batch: Batch, precision: Precision) -> PartsReport:
-    """Find whether `batch` is computed faster at once or in parts of `part_size`.
+    """Find whether `batch` is computed faster in parts of `part_size` or at once.
 
-    Of what is as fast, within noise, the part is chosen, for it needs less memory. Parameters,
-    their gradients and the state of the random number generators stay untouched.
+    A part is timed beside one of twice its size: where that is faster, all are computed at once.
+    Of what is as fast, within noise, the part is chosen, for it needs less memory; the whole would
+    need all of it for the trial. Parameters, their gradients and the state of the random number
+    generators stay untouched.
 
     Args:
         model: where and in the mode that it will be trained in.
         batch: a micro batch as in training.
         precision: what matrix products are computed in.
     """
-    rows, device = len(batch.inputs), batch.inputs.device
-    parts = {size: batch.split(size)[0] for size in (part_size(batch), rows)}
+    rows, device, part = len(batch.inputs), batch.inputs.device, part_size(batch)
+    sizes = (part, min(2 * part, rows))
+    parts = {size: batch.split(size)[0] for size in sizes}
     least = dict.fromkeys(parts, float("inf"))
     for is_warmup in [True] + [False] * _ROUNDS:
-        for size, part in parts.items():
-            each = seconds_of(precision, lambda p=part: training_pass(batch_loss, model, p), device)
+        for size, some in parts.items():
+            each = seconds_of(precision, lambda b=some: training_pass(batch_loss, model, b), device)
             if not is_warmup:
                 least[size] = min(least[size], each / size)
-    smallest = min(parts)
-    is_worthwhile = least[smallest] <= _NOISE * least[rows]
-    return PartsReport(smallest if is_worthwhile else rows, least)
+    is_worthwhile = least[part] <= _NOISE * least[max(sizes)]
+    return PartsReport(part if is_worthwhile else rows, least)
