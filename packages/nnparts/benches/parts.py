@@ -1,7 +1,9 @@
 """Training and decoding side by side: ours and its peers, each in a process of its own, in one run.
 
     uv run --group bench python packages/nnparts/benches/parts.py
+    uv run --group bench python packages/nnparts/benches/parts.py --work step --batch-size 32
 
+The first takes some 5 minutes; records are of batches of 32, a work or a few at a time.
 For each work all contestants must first give the same numbers from the same weights: the losses of
 20 equal steps, or the ids. Then all are prepared (warm, compiled), and in each round each has its
 turn. Printed is a report in Markdown; all figures go to a JSON file.
@@ -13,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -183,8 +186,8 @@ def report(rows: list[Row], options: argparse.Namespace, load: float) -> tuple[s
         f"{about['memory_gib']:.0f} GB; {platform.system()}, Python {platform.python_version()}; "
         f"load before it {about['load_before']}; commit {about['commit']}; {listed}.",
         "",
-        f"    uv run --group bench python packages/nnparts/benches/parts.py "
-        f"--rounds {options.rounds} --batch-size {options.batch_size}",
+        f"    uv run --group bench python packages/nnparts/benches/parts.py --work "
+        f"{shlex.join(options.work)} --rounds {options.rounds} --batch-size {options.batch_size}",
         "",
         *table(rows),
         "",
@@ -205,8 +208,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     out = Path(tempfile.gettempdir()) / "nnparts-bench"
     parser.add_argument("--out", type=Path, default=out, help="for the figures; %(default)s")
     parser.add_argument("--work", nargs="+", choices=WORKS, default=list(WORKS))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--batch-size", type=int, default=32, help="of training; %(default)s")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=8, help="of training; %(default)s")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     return parser.parse_args(arguments)
 

@@ -14,8 +14,7 @@ import torch
 from engines import ENGINES, SHARPNESS, TS17M, Engine, reference_model
 from nnparts.functional import chunked_cross_entropy, cross_entropy
 from torch import Tensor, nn
-from trainkit import PrecisionReport, measure_precision, precision_context
-from trainkit.measuring import measure_compile
+from trainkit import Batch, choose_execution, precision_context
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benches"))
 from measuring import peak_rss_bytes
@@ -34,6 +33,8 @@ class Job:
     batch_size: int = 32
     precision: str = "fp32"
     compile: bool = False
+    in_parts: bool = False
+    at_once: int | None = None
     new_tokens: int = 240
 
 
@@ -75,12 +76,16 @@ def training_step(job: Job) -> Callable[[Tensor, Tensor], Tensor]:
 
     def step(inputs: Tensor, targets: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
+        total, rows = torch.zeros(()), len(inputs)
+        parts = (each.split(job.at_once or rows) for each in (inputs, targets))
         with precision_context(job.precision, "cpu"):
-            loss = loss_of(model, inputs, targets)
-            loss.backward()
+            for part_inputs, part_targets in zip(*parts, strict=True):
+                loss = loss_of(model, part_inputs, part_targets) * (len(part_inputs) / rows)
+                loss.backward()
+                total += loss.detach()
         clip(model.parameters(), 1.0)
         optimizer.step()
-        return loss.detach()
+        return total
 
     return step
 
@@ -93,21 +98,34 @@ def prove_step(job: Job) -> list[float]:
 
 
 def measured(job: Job) -> tuple[Job, str]:
-    """Ours with precision and compiling as `trainkit` measures them, for a run of 10,000 steps."""
-    model, (inputs, targets) = reference_model(), batch(4)
-    found: PrecisionReport = measure_precision(model, inputs, targets, rounds=2)
-    compiled = measure_compile(
-        model, inputs, targets, precision=found.choice, passes=10_000, rounds=2
+    """Ours with all that `trainkit` measures, for a run of 10,000 steps."""
+    chosen, summary = choose_execution(
+        reference_model(), Batch(*batch(job.batch_size)), passes=10_000
     )
-    job = replace(job, precision=found.choice, compile=compiled.pays)
-    return job, f"{found.summary()}; {compiled.summary()}"
+    job = replace(job, precision=chosen.precision, compile=chosen.compile)
+    return replace(job, at_once=chosen.sequences_at_once), summary
+
+
+def in_parts(job: Job) -> tuple[Job, str]:
+    """Ours in its own precision, not compiled, with as many sequences at once as is measured."""
+    chosen, summary = choose_execution(
+        reference_model(),
+        Batch(*batch(job.batch_size)),
+        passes=10_000,
+        precision=job.precision,
+        compile=False,
+    )
+    return replace(job, at_once=chosen.sequences_at_once), summary
 
 
 def prepare_step(job: Job) -> tuple[str, Round]:
-    """Tokens a second of one step, and the most memory so far."""
+    """Tokens a second of one step, and the most memory since the choice was made."""
     said = ""
     if job.precision == "measured":
         job, said = measured(job)
+    elif job.in_parts:
+        job, said = in_parts(job)
+    forget_peak()
     step, (inputs, targets) = training_step(job), batch(job.batch_size)
     step(inputs, targets)
 
@@ -118,6 +136,13 @@ def prepare_step(job: Job) -> tuple[str, Round]:
         return {"tokens/s": speed, "peak RSS, MB": peak_rss_bytes() / 1e6}
 
     return said, one_round
+
+
+def forget_peak() -> None:
+    """Makes what the process has now the most that it has had, where the system can (Linux)."""
+    path = Path("/proc/self/clear_refs")
+    if path.exists():
+        path.write_text("5")
 
 
 def with_gradients(engine: Engine) -> nn.Module:
@@ -178,13 +203,6 @@ def prove_cross_entropy(job: Job) -> list[float]:
     loss = head_loss(job)(hidden, weight, targets)
     grads = torch.autograd.grad(loss, (hidden, weight))
     return [float(loss.detach()), *(float(grad.norm()) for grad in grads)]
-
-
-def forget_peak() -> None:
-    """Makes what the process has now the most that it has had, where the system can (Linux)."""
-    path = Path("/proc/self/clear_refs")
-    if path.exists():
-        path.write_text("5")
 
 
 def prepare_cross_entropy(job: Job) -> tuple[str, Round]:
@@ -248,6 +266,11 @@ def prepare_decoding(sampled: bool) -> Callable[[Job], tuple[str, Round]]:
 OURS_AND_TRANSFORMERS = {"nnparts": {}, "transformers": {}}
 DEFAULT = OURS_AND_TRANSFORMERS | {
     "nnparts, fp32-onednn": {"engine": "nnparts", "precision": "fp32-onednn"},
+    "nnparts, fp32-onednn, in parts": {
+        "engine": "nnparts",
+        "precision": "fp32-onednn",
+        "in_parts": True,
+    },
     "litgpt": {},
 }
 BEST = {

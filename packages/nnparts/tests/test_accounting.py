@@ -45,9 +45,14 @@ def configs(draw, dropout=0.0, fewest=1):
     )
 
 
-def loss_of(model, batch_size, seq):
+def loss_of(model, batch_size, seq, loss="whole"):
     device = model.token_embeddings.weight.device
     token_ids, targets = torch.zeros(2, batch_size, seq, dtype=torch.int64, device=device).clone()
+    if loss == "chunked":
+        hidden = model.hidden_states(token_ids.clone())
+        soft_cap = model.config.logit_soft_cap
+        weight = model.lm_head.weight
+        return functional.chunked_cross_entropy(hidden, weight, targets, soft_cap=soft_cap)
     return functional.cross_entropy(model(token_ids.clone()), targets.clone())
 
 
@@ -128,7 +133,7 @@ def test_a_matmuls_formula_is_its_flops(config, batch_size):
 # Memory.
 
 
-def kept_bytes(model, batch_size, seq):
+def kept_bytes(model, batch_size, seq, loss):
     """Bytes of all storages that autograd holds for the backward pass, but the model's own."""
     own = [*model.parameters(), *model.buffers()]
     own = {tensor.untyped_storage().data_ptr() for tensor in own}
@@ -139,15 +144,16 @@ def kept_bytes(model, batch_size, seq):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss_of(model, batch_size, seq)
+        loss_of(model, batch_size, seq, loss)
     return sum(storage.nbytes() for pointer, storage in kept.items() if pointer not in own)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("impl", IMPLS)
+@pytest.mark.parametrize("loss", ["whole", "chunked"])
 @given(data=st.data(), batch_size=st.integers(1, 3))
 @few
-def test_the_activations_are_what_autograd_keeps(dtype, impl, data, batch_size):
+def test_the_activations_are_what_autograd_keeps(dtype, impl, loss, data, batch_size):
     # With a single head or position, two ways to lay a tensor out are one, and torch keeps a view
     # where it otherwise keeps a copy.
     config = data.draw(configs(fewest=2))
@@ -155,8 +161,8 @@ def test_the_activations_are_what_autograd_keeps(dtype, impl, data, batch_size):
         config = dataclasses.replace(config, sliding_window=None)
     seq = data.draw(st.integers(2, config.context_length))
     model = TransformerLM(config, impl=impl, dtype=dtype)
-    ours = accounting.activations(config, batch_size, seq, dtype=dtype, impl=impl)
-    assert ours.total == kept_bytes(model, batch_size, seq), ours.tree()
+    ours = accounting.activations(config, batch_size, seq, dtype=dtype, impl=impl, loss=loss)
+    assert ours.total == kept_bytes(model, batch_size, seq, loss), ours.tree()
 
 
 class StorageWatch(TorchDispatchMode):
@@ -203,6 +209,25 @@ def test_the_peak_of_a_step_is_the_memory(name, impl, dtype):
         loss_of(model, 4, 64).backward()
     ours = accounting.memory(config, 4, dtype=dtype, impl=impl)
     # Within 1 %: ours counts two numbers a token that the loss has let go of by then.
+    assert watch.peak == pytest.approx(ours.activations + ours.logits_gradients, rel=0.01)
+    assert watch.live == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "d_model", "dtype"),
+    [
+        ("ts17m", 48, torch.float32),
+        ("gpt2-small", 48, torch.bfloat16),  # the logits of a chunk are the most
+        ("ts17m", 960, torch.bfloat16),  # the head's gradient is
+    ],
+)
+def test_the_peak_of_a_step_with_a_chunked_loss_is_the_memory(name, d_model, dtype):
+    config = preset(name, num_layers=2, **(SMALL | {"d_model": d_model, "vocab_size": 2_000}))
+    model = TransformerLM(config, dtype=dtype)
+    loss_of(model, 16, 64, "chunked").backward()
+    with StorageWatch() as watch:
+        loss_of(model, 16, 64, "chunked").backward()
+    ours = accounting.memory(config, 16, dtype=dtype, loss="chunked")
     assert watch.peak == pytest.approx(ours.activations + ours.logits_gradients, rel=0.01)
     assert watch.live == 0
 
@@ -299,6 +324,7 @@ def test_a_tree_adds_up_module_by_module():
         ("shares --configs gpt2-small gpt2-xl", "gpt2-xl"),
         ("activations --config ts17m --impl reference", "num_layers"),
         ("memory --config cs336-xl --memory 80GB", "largest batch in 80.00 GB: 4"),
+        ("memory --config ts17m --batch 32 --loss chunked", "batch"),
         ("memory --config cs336-xl --memory 80GiB", "largest batch in 85.90 GB: 5"),
         ("time --config cs336-xl --batch 1024 --steps 400e3 --peak 19.5e12", "6,583.6 days"),
         ("mfu --config ts17m --tokens-per-second 1e4 --peak 1e13", "11.2%"),

@@ -97,7 +97,7 @@ def test_a_full_cache_refuses_a_step_and_stays_as_it_was():
 
 def test_another_batch_size_is_refused():
     model = make_model()
-    with pytest.raises(ValueError, match=r"room for .* = \(2, 4, 1, 4\), got"):
+    with pytest.raises(ValueError, match=r"room for .* = \(2, 8, 1, 4\), got"):
         DecodingStep(model, 2)(torch.zeros(3, dtype=torch.long), KVCache.for_model(model, 2))
 
 

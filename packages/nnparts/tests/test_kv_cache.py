@@ -146,3 +146,15 @@ def test_a_reset_cache_forgets_its_padding():
 def test_a_cache_holds_the_heads_of_keys_alone():
     config = TransformerConfig(50, 12, 16, 2, 4, num_kv_heads=2, head_dim=6)
     assert KVCache(config, 3).keys.shape == (2, 3, 2, 12, 6)
+
+
+@pytest.mark.parametrize("is_padded", [False, True])
+@torch.no_grad()
+def test_the_last_logits_alone_are_the_last_of_all(is_padded):
+    token_ids = some_ids(2, 5)
+    mask = torch.tensor([[False, False, True, True, True], [True] * 5]) if is_padded else None
+    caches = [KVCache.for_model(MODEL, 2) for _ in range(2)]
+    ours = MODEL(token_ids, attention_mask=mask, cache=caches[0], last_only=True)
+    theirs = MODEL(token_ids, attention_mask=mask, cache=caches[1])[:, -1:]
+    torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+    assert caches[0].length == 5

@@ -35,7 +35,7 @@ def test_a_short_run_is_not_compiled(make_model, monkeypatch):
 
 
 def test_passes_fill_the_time_that_is_planned(make_model, monkeypatch):
-    monkeypatch.setattr(module, "_seconds", lambda *_: 0.5)
+    monkeypatch.setattr(module, "seconds_of", lambda *_: 0.5)
     token_ids = torch.zeros(2, 8, dtype=torch.int64)
     report = measure_compile(
         make_model(), token_ids, token_ids, precision="fp32", planned_seconds=100.0
@@ -83,7 +83,7 @@ def test_what_is_faster_is_measured(make_model, monkeypatch):
     original = module.batch_loss
     monkeypatch.setattr(module, "batch_loss", note("eager", original))
     monkeypatch.setattr(torch, "compile", lambda _: note("compiled", original))
-    monkeypatch.setattr(module, "_seconds", seconds)
+    monkeypatch.setattr(module, "seconds_of", seconds)
     token_ids = torch.zeros(2, 8, dtype=torch.int64)
     report = measure_compile(
         make_model(), token_ids, token_ids, precision="fp32", passes=200, rounds=2

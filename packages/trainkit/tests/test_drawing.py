@@ -45,7 +45,7 @@ def test_looking_at_the_likeliest_first_changes_nothing(logits, sampling, u):
     uniforms = torch.tensor([u], dtype=torch.float64)
     drawn = []
     with pytest.MonkeyPatch.context() as patch:
-        for candidates in (3, 10, 1000):
+        for candidates in ((3,), (2, 10), (1000,)):
             patch.setattr(module, "_CANDIDATES", candidates)
             drawn.append(int(draw(logits[None], sampling, uniforms, SEEN[None])))
     assert drawn[0] == drawn[1] == drawn[2]

@@ -54,7 +54,7 @@ def test_the_fastest_right_one_is_chosen(monkeypatch, make_model, times, errors,
         return {"fp32": 1.0, **times}[precision]
 
     monkeypatch.setattr(module, "has_onednn", lambda device_type: True)
-    monkeypatch.setattr(module, "_seconds", seconds)
+    monkeypatch.setattr(module, "seconds_of", seconds)
     monkeypatch.setattr(module, "_matmul_error", lambda name, device: errors.get(name, 0.0))
     token_ids = torch.zeros(2, 8, dtype=torch.int64)
     report = measure_precision(make_model(), token_ids, token_ids)
@@ -67,7 +67,7 @@ def test_the_fastest_right_one_is_chosen(monkeypatch, make_model, times, errors,
 def test_a_model_that_gains_less_than_its_matmuls_stays_in_fp32(monkeypatch, make_model):
     monkeypatch.setattr(module, "_screen", lambda device, rejected: {"fp32": 1.0, "bf16": 0.5})
     monkeypatch.setattr(
-        module, "_seconds", lambda precision, *_: {"fp32": 1.0, "bf16": 0.95}[precision]
+        module, "seconds_of", lambda precision, *_: {"fp32": 1.0, "bf16": 0.95}[precision]
     )
     token_ids = torch.zeros(2, 8, dtype=torch.int64)
     report = measure_precision(make_model(), token_ids, token_ids)

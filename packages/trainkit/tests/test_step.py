@@ -23,17 +23,20 @@ def ragged_batch():
     return Batch(ids[:, :-1], ids[:, 1:], documents, mask)
 
 
-def make_stepper(model, accumulation):
+def make_stepper(model, accumulation, at_once=None):
     config = TrainConfig(
         batch_size=4, gradient_accumulation_steps=accumulation, max_grad_norm=float("inf")
     )
-    return Stepper(model, make_optimizer(model, config), config, Execution())
+    execution = Execution(sequences_at_once=at_once)
+    return Stepper(model, make_optimizer(model, config), config, execution)
 
 
-@pytest.mark.parametrize("accumulation", [1, 2, 4])
-def test_ragged_micro_batches_learn_what_the_whole_batch_does(make_model, accumulation):
+@pytest.mark.parametrize(
+    ("accumulation", "at_once"), [(1, None), (2, None), (4, None), (1, 2), (1, 3), (2, 1), (2, 4)]
+)
+def test_ragged_micro_batches_learn_what_the_whole_batch_does(make_model, accumulation, at_once):
     model, batch = make_model(), ragged_batch()
-    loss = make_stepper(model, accumulation).backward(batch, 0)
+    loss = make_stepper(model, accumulation, at_once).backward(batch, 0)
     ours = gradients(model)
     logits = model(batch.inputs, document_ids=batch.document_ids)
     theirs = nn.functional.cross_entropy(logits[batch.mask], batch.targets[batch.mask])
@@ -110,3 +113,16 @@ def test_random_state_is_that_of_manual_seed_whatever_was_drawn_before(make_mode
     sequence = np.random.SeedSequence([TrainConfig().seed, number, 0])
     torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
     assert torch.equal(ours, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "at_once", "sizes"),
+    [(1, None, [4]), (1, 3, [3, 1]), (2, 1, [1, 1, 1, 1]), (2, 4, [2, 2])],
+)
+def test_no_more_sequences_are_computed_at_once_than_config_and_execution_say(
+    make_model, accumulation, at_once, sizes
+):
+    model, seen = make_model(), []
+    model.token_embeddings.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    make_stepper(model, accumulation, at_once).backward(ragged_batch()._replace(mask=None), 0)
+    assert seen == sizes

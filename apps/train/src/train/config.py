@@ -74,6 +74,9 @@ class RunConfig:
     """What matrix products are computed in; auto measures which is fastest on this machine."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether to compile the training step; auto measures whether the run ends sooner with it."""
+    sequences_at_once: int | None = None
+    """Sequences that are computed at once, of those of an update; not given: on a CPU, as many as
+    is measured to be fastest. It changes memory and time, not what is learned."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """Of several ranks (torchrun): ddp, each holds the whole model; fsdp, each holds its part of
     weights, gradients and optimizer state, and borrows the rest while it computes; not compiled."""

@@ -97,13 +97,16 @@ def resume(
     warn_of_other_work(next(model.parameters()).device, report)
     execution = Execution(**record["execution"])
     changed = {each.field for each in changes}
-    if changed & {"device", "precision", "compile", "peak_flops"}:
+    if changed & {"device", "precision", "compile", "peak_flops", "sequences_at_once"}:
         # What was not asked anew stays as it was chosen, even where it was measured.
         kept: dict[str, Any] = {}
         if "precision" not in changed:
             kept["precision"] = execution.precision
         if "compile" not in changed:
             kept["compile"] = "on" if execution.compile else "off"
+        if "sequences_at_once" not in changed:
+            whole = config.training.micro_batch_size
+            kept["sequences_at_once"] = execution.sequences_at_once or whole
         execution = _choose(replace(config, **kept), model, data, report, num_ranks)
     if not (directory / "checkpoints" / "latest").exists():  # it was killed before its first one
         _start_from_bigrams(config, model, data, execution, report)
@@ -134,6 +137,7 @@ def _choose(
         planned_seconds=planned_seconds,
         precision=config.precision,
         compile=_may_compile(config, num_ranks),
+        sequences_at_once="auto" if config.sequences_at_once is None else config.sequences_at_once,
         peak_flops=config.peak_flops,
     )
     report(choice.summary)

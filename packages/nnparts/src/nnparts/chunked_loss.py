@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from nnparts.checks import require_ids_below
 
-_CHUNK = 512
+CHUNK = 512
 """Rows at a time: with 10,000 classes 20 MB of logits, half a processor's last cache. 256 to 2,048
 rows are within noise of one another (2,048 rows at d_model 512), 128 lose a tenth."""
 
@@ -19,7 +19,7 @@ def chunked_cross_entropy(
     head_weight: Float[Tensor, "vocab_size d_model"],
     targets: Int[Tensor, "..."],
     *,
-    chunk: int = _CHUNK,
+    chunk: int = CHUNK,
     soft_cap: float | None = None,
 ) -> Float[Tensor, ""]:
     """`cross_entropy(hidden @ head_weight.T, targets)`, `chunk` rows of logits at a time.
@@ -90,6 +90,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     hidden_grad[start : start + chunk] = grad @ narrow_weight
                 if weight_grad is not None:
                     weight_grad += grad.T @ rows
+                del logits, grad  # or they would lie beside the next chunk's
         ctx.save_for_backward(hidden_grad, weight_grad)
         ctx.dtypes, ctx.rows = (hidden.dtype, weight.dtype), len(hidden)
         return loss / len(hidden)

@@ -63,7 +63,7 @@ class DecodingStep:
         weights = [weight for block in blocks for weight in _block_weights(block)]
         made = iter(products([*weights, model.lm_head.weight], rows))
         self._blocks = [_BlockStep(block, made) for block in blocks]
-        self._ln_final, self._head = model.ln_final, next(made)
+        self._ln_final, self._head = model.ln_final.forward, next(made)
 
     @torch.inference_mode()
     def __call__(
@@ -90,7 +90,7 @@ class DecodingStep:
             attention_mask=is_token,
             device=token_ids.device,
         )
-        x, turn = self._embed(token_ids, _positions(cache.length, is_token, token_ids.device))
+        x, turn = self._embed(token_ids, _places(cache.length, is_token))
         for index, block in enumerate(self._blocks):
             x = block(x, turn, mask, cache.layer(index))
         cache.length += 1
@@ -98,14 +98,15 @@ class DecodingStep:
         cap = self.config.logit_soft_cap
         return logits if cap is None else functional.soft_cap(logits, cap)
 
-    def _embed(self, token_ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _embed(self, token_ids: Tensor, places: int | Tensor) -> tuple[Tensor, Tensor | None]:
         """The rows of the tables: what enters the first block, and what turns queries and keys."""
         x = self._token_table.index_select(0, token_ids)
         if self._position_table is not None:
-            x = x + self._position_table.index_select(0, positions)
+            x.add_(self._position_table[places])
         if self._turns is None:
             return x, None
-        return x, self._turns.index_select(0, positions)[:, None, None]
+        turn = self._turns[places]
+        return x, turn if isinstance(places, int) else turn[:, None, None]
 
 
 def can_step(model: torch.nn.Module) -> bool:
@@ -131,7 +132,9 @@ class _BlockStep:
     """What `TransformerBlock` computes, for vectors `(batch, d_model)`."""
 
     def __init__(self, block: TransformerBlock, made: Iterator[Product]) -> None:
-        self._ln1, self._ln2, self._is_post_norm = block.ln1, block.ln2, block.is_post_norm
+        # Not the modules' calls, which look for hooks.
+        self._ln1, self._ln2 = block.ln1.forward, block.ln2.forward
+        self._is_post_norm = block.is_post_norm
         self._attn = _AttentionStep(block.attn, next(made), next(made))
         self._feed = _feed_forward(block.ffn, next(made), next(made))
 
@@ -143,10 +146,10 @@ class _BlockStep:
         cache: LayerCache,
     ) -> Float[Tensor, "batch d_model"]:
         if self._is_post_norm:
-            x = self._ln1(x + self._attn(x, turn, mask, cache))
-            return self._ln2(x + self._feed(x))
-        x = x + self._attn(self._ln1(x), turn, mask, cache)
-        return x + self._feed(self._ln2(x))
+            x = self._ln1(self._attn(x, turn, mask, cache).add_(x))
+            return self._ln2(self._feed(x).add_(x))
+        x = self._attn(self._ln1(x), turn, mask, cache).add_(x)
+        return self._feed(self._ln2(x)).add_(x)
 
 
 class _AttentionStep:
@@ -154,46 +157,57 @@ class _AttentionStep:
 
     def __init__(self, attn: MultiheadSelfAttention, qkv: Product, output: Product) -> None:
         self._attn, self._qkv, self._output = attn, qkv, output
-        self._counts = (attn.num_heads, attn.num_kv_heads, attn.num_kv_heads)
+        self._counts = (attn.num_heads, 2 * attn.num_kv_heads)
+        self._turned = attn.num_heads + attn.num_kv_heads
 
     def __call__(
         self,
         x: Float[Tensor, "batch d_model"],
-        turn: Complex[Tensor, "places 1 1 pairs"] | None,
+        turn: Complex[Tensor, "*places pairs"] | None,
         mask: Bool[Tensor, "... 1 keys"] | None,
         cache: LayerCache,
     ) -> Float[Tensor, "batch d_model"]:
-        attn = self._attn
-        heads = self._qkv(x).view(len(x), sum(self._counts), 1, attn.head_dim)
-        query, key, value = heads.split(self._counts, dim=1)
+        attn, batch = self._attn, len(x)
+        heads = self._qkv(x).view(batch, -1, 1, attn.head_dim)  # of queries, keys and values
         if attn.q_norm is not None and attn.k_norm is not None:
-            query, key = attn.q_norm(query), attn.k_norm(key)
+            heads = _normalize(heads, attn.q_norm, attn.k_norm, self._counts)
         if turn is not None:
-            query, key = _turn(query, turn), _turn(key, turn)
-        key, value = cache.append(key, value)
+            _turn_(heads[:, : self._turned], turn)
+        query, others = heads.split(self._counts, dim=1)
+        key, value = cache.append_heads(others)
         mixed = attn.kernels.grouped_query_attention(query, key, value, mask)
-        return self._output(mixed.reshape(len(x), -1))
+        return self._output(mixed.reshape(batch, -1))
 
 
-def _turn(
-    x: Float[Tensor, "batch heads 1 head_dim"], turn: Complex[Tensor, "places 1 1 pairs"]
+def _normalize(
+    heads: Float[Tensor, "batch heads 1 head_dim"],
+    q_norm: RMSNorm,
+    k_norm: RMSNorm,
+    counts: tuple[int, int],
 ) -> Float[Tensor, "batch heads 1 head_dim"]:
-    """RoPE: the pair (x_2i, x_2i+1), as one complex number, times e^(i angle)."""
-    pairs = x.to(turn.dtype.to_real()).unflatten(-1, (-1, 2))  # bf16 has no complex numbers
-    return torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2).to(x.dtype)
+    """The `heads` with the queries, the first, and the keys, the next, normalized."""
+    query, others = heads.split(counts, dim=1)
+    key, value = others.chunk(2, dim=1)
+    return torch.cat([q_norm(query), k_norm(key), value], dim=1)
+
+
+def _turn_(
+    heads: Float[Tensor, "batch heads 1 head_dim"], turn: Complex[Tensor, "*places pairs"]
+) -> None:
+    """RoPE in place: the pair (x_2i, x_2i+1), as one complex number, times e^(i angle)."""
+    wide = heads.to(turn.dtype.to_real())  # bf16 has no complex numbers; fp32 stays where it is
+    wide.view(turn.dtype).mul_(turn)
+    if wide is not heads:
+        heads.copy_(wide)
 
 
 def _turns(rope: RotaryPositionalEmbedding | None) -> Complex[Tensor, "positions pairs"] | None:
     return None if rope is None else torch.complex(rope.cos, rope.sin)
 
 
-def _positions(
-    length: int, is_token: Bool[Tensor, "batch keys"] | None, device: torch.device
-) -> Int[Tensor, " places"]:
-    """Where the new tokens stand: one place for all rows, or one for each."""
-    if is_token is None:
-        return torch.full((1,), length, device=device)
-    return positions_in_documents(None, is_token)[:, -1]
+def _places(length: int, is_token: Bool[Tensor, "batch keys"] | None) -> int | Tensor:
+    """Where the new tokens stand: one place for all rows, or `(batch,)`, one for each."""
+    return length if is_token is None else positions_in_documents(None, is_token)[:, -1]
 
 
 def _block_weights(block: TransformerBlock) -> Iterator[Tensor]:

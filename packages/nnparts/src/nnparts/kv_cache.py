@@ -15,13 +15,12 @@ class LayerCache:
     """One layer's share of a `KVCache`.
 
     Attributes:
-        keys: `(batch, num_kv_heads, context_length, head_dim)`, filled up to `length`.
-        values: the same.
+        heads: `(batch, 2 num_kv_heads, context_length, head_dim)`, the keys' heads and then the
+            values', filled up to `length`.
         length: positions filled before this pass.
     """
 
-    keys: Float[Tensor, "batch num_kv_heads context_length head_dim"]
-    values: Float[Tensor, "batch num_kv_heads context_length head_dim"]
+    heads: Float[Tensor, "batch heads context_length head_dim"]
     length: int
 
     def append(
@@ -37,17 +36,28 @@ class LayerCache:
         """
         if key.requires_grad and torch.is_grad_enabled():
             raise ValueError("a KVCache keeps no graph: call the model under torch.no_grad()")
-        end = self.length + key.shape[-2]
-        slot = self.keys[..., self.length : end, :]  # cut short where the cache is full
-        if slot.shape != key.shape:
+        keys, values = self.heads.chunk(2, dim=1)
+        return self._write(keys, key), self._write(values, value)
+
+    def append_heads(
+        self, heads: Float[Tensor, "... seq head_dim"]
+    ) -> tuple[Float[Tensor, "... keys head_dim"], Float[Tensor, "... keys head_dim"]]:
+        """`append`, of `heads` as they lie here: keys and then values, in one copy."""
+        keys, values = self._write(self.heads, heads).chunk(2, dim=1)
+        return keys, values
+
+    def _write(self, room: Tensor, new: Tensor) -> Tensor:
+        """Put what is `new` into `room`; all that is there then."""
+        end = self.length + new.shape[-2]
+        slot = room[:, :, self.length : end]  # cut short where the cache is full
+        if slot.shape != new.shape:
             raise ValueError(
-                "the cache has room for (batch, num_kv_heads, seq, head_dim) ="
-                f" {tuple(slot.shape)}, got {tuple(key.shape)}: make one for this batch size,"
+                "the cache has room for (batch, heads, seq, head_dim) ="
+                f" {tuple(slot.shape)}, got {tuple(new.shape)}: make one for this batch size,"
                 " or reset it"
             )
-        slot.copy_(key)
-        self.values[..., self.length : end, :].copy_(value)
-        return self.keys[..., :end, :].to(key.dtype), self.values[..., :end, :].to(value.dtype)
+        slot.copy_(new)
+        return room[:, :, :end].to(new.dtype)
 
 
 class KVCache:
@@ -85,10 +95,11 @@ class KVCache:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
         heads, head_dim = config.num_kv_heads, config.head_dim
         assert heads is not None and head_dim is not None  # noqa: PT018 (filled in by the config)
-        shape = (config.num_layers, batch_size, heads, config.context_length, head_dim)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        # Zeros, not whatever memory holds: a hidden NaN times its probability 0 would be NaN.
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        shape = (config.num_layers, batch_size, 2 * heads, config.context_length, head_dim)
+        # Zeros, not whatever memory holds: a hidden NaN times its probability 0 would be NaN. Keys
+        # and values of a layer lie together: what a step of decoding adds is then one copy.
+        self._heads = torch.zeros(shape, device=device, dtype=dtype)
+        self.keys, self.values = self._heads.chunk(2, dim=2)
         self.is_token = torch.ones(
             batch_size, config.context_length, dtype=torch.bool, device=device
         )
@@ -115,7 +126,7 @@ class KVCache:
 
     def layer(self, index: int) -> LayerCache:
         """The share of layer `index`, a view."""
-        return LayerCache(self.keys[index], self.values[index], self.length)
+        return LayerCache(self._heads[index], self.length)
 
     def extend_attention_mask(
         self, attention_mask: Bool[Tensor, "batch seq"] | None, seq: int

@@ -148,7 +148,8 @@ class TransformerLM(torch.nn.Module):
         document_ids: Int[Tensor, "... seq"] | None = None,
         attention_mask: Bool[Tensor, "... seq"] | None = None,
         cache: KVCache | None = None,
-    ) -> Float[Tensor, "... seq vocab_size"]:
+        last_only: bool = False,
+    ) -> Float[Tensor, "... scored vocab_size"]:
         """Score what may follow each token, given it and those before it.
 
         Args:
@@ -160,9 +161,11 @@ class TransformerLM(torch.nn.Module):
             attention_mask: `(..., seq)`, False at padding, left or right, which no token sees. The
                 logits at padding are finite and mean nothing.
             cache: the tokens before these; it is attended to, and these are appended.
+            last_only: score only what may follow the last token: nothing else is asked of a
+                prompt, and at 10,000 classes the head is a third of all products.
 
         Returns:
-            Logits, `(..., seq, vocab_size)`.
+            Logits, `(..., seq, vocab_size)`; `(..., 1, vocab_size)` of the last alone.
 
         Raises:
             IndexError: an id or a position is outside its table (checked on the CPU alone).
@@ -176,7 +179,7 @@ class TransformerLM(torch.nn.Module):
             attention_mask=attention_mask,
             cache=cache,
         )
-        return self._score(hidden)
+        return self._score(hidden[..., -1:, :] if last_only else hidden)
 
     def bigram_logits(self, token_ids: Int[Tensor, "..."]) -> Float[Tensor, "... vocab_size"]:
         """Score what may follow each token, given it alone: past the blocks.

@@ -35,6 +35,7 @@ from trainkit.measuring import (
 from trainkit.mixture import Mixture
 from trainkit.optimizer import make_optimizer, set_hyperparameters
 from trainkit.order import Order, permute
+from trainkit.parts import PartsReport, measure_parts
 from trainkit.precision import PRECISIONS, Precision, precision_context
 from trainkit.prefetch import Prefetcher
 from trainkit.ranks import FirstRankFailedError, Ranks, join_ranks
@@ -75,6 +76,7 @@ __all__ = [
     "Mixture",
     "Order",
     "Pace",
+    "PartsReport",
     "Precision",
     "PrecisionReport",
     "Prefetcher",
@@ -103,6 +105,7 @@ __all__ = [
     "load_checkpoint",
     "make_optimizer",
     "measure_compile",
+    "measure_parts",
     "measure_precision",
     "min_p_filter",
     "next_token_probs",

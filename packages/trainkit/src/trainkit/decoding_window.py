@@ -1,9 +1,9 @@
 """What the model looks at while it decodes, and what of it the cache has seen."""
 
-from typing import cast
+from typing import Any, cast
 
 from jaxtyping import Float, Int64
-from nnparts import DecodingStep, KVCache, TransformerConfig
+from nnparts import DecodingStep, KVCache, TransformerConfig, TransformerLM
 from torch import Tensor, nn
 
 from trainkit.model_state import unwrap
@@ -44,12 +44,20 @@ class DecodingWindow:
         self._slide(rows.shape[1])
         start = min(self.starts)
         if self.cache is None:
-            return self.model(rows[:, start:], **self._padding(rows))[:, -1]
+            return self._last_logits(rows[:, start:], **self._padding(rows))
         if self.cache.length and self.one_more is not None:
             return self.one_more(rows[:, -1], self.cache)
         if self.cache.length:
-            return self.model(rows[:, start + self.cache.length :], cache=self.cache)[:, -1]
-        return self.model(rows[:, start:], cache=self.cache, **self._padding(rows))[:, -1]
+            return self._last_logits(rows[:, start + self.cache.length :], cache=self.cache)
+        return self._last_logits(rows[:, start:], cache=self.cache, **self._padding(rows))
+
+    def _last_logits(
+        self, token_ids: Int64[Tensor, "batch seq"], **arguments: Any
+    ) -> Float[Tensor, "batch vocab_size"]:
+        """By the last position alone, where the model has a way to ask for it."""
+        if type(self.model) is TransformerLM:
+            arguments["last_only"] = True
+        return self.model(token_ids, **arguments)[:, -1]
 
     def _slide(self, end: int) -> None:
         """Move the starts of those rows that hold more than the context."""

@@ -6,9 +6,9 @@ from torch import Tensor
 
 from trainkit.sampling import Sampling, min_p_filter, penalize_repetition, scale
 
-_CANDIDATES = 256
-"""How many of the likeliest are looked at first where there is `top_p`. Sorting 10,000 logits takes
-7 to 13 times as long as finding these in order."""
+_CANDIDATES = (64, 1024)
+"""How many of the likeliest are looked at where there is `top_p`, one after the other until they
+are enough. Of 10,000 logits 64 are found in 27 us, 256 in 62; a sort of all takes 900."""
 
 
 def draw(
@@ -66,14 +66,14 @@ def _choices(
     More are needed where the last one that was looked at is among the chosen: there may be others
     as likely, or the nucleus goes on.
     """
-    vocab_size = scaled.shape[-1]
-    count = _CANDIDATES if sampling.top_k is None else sampling.top_k + 1
+    counts = _CANDIDATES if sampling.top_k is None else (sampling.top_k + 1,)
     # A GPU sorts faster than it would be asked whether the candidates were enough.
-    if 2 * count < vocab_size and scaled.device.type == "cpu":
-        logits, token_ids = _likeliest(scaled, count)
-        probs = _cut(logits, scaled, sampling)
-        if not bool((probs * (logits == logits[:, -1:])).any()):
-            return probs, token_ids
+    if scaled.device.type == "cpu":
+        for count in (count for count in counts if 2 * count < scaled.shape[-1]):
+            logits, token_ids = _likeliest(scaled, count)
+            probs = _cut(logits, scaled, sampling)
+            if not bool((probs * (logits == logits[:, -1:])).any()):
+                return probs, token_ids
     logits, token_ids = scaled.sort(dim=-1, descending=True, stable=True)
     return _cut(logits, scaled, sampling), token_ids
 

@@ -114,7 +114,7 @@ def measure_precision(
     step_seconds: dict[Precision, float] = {}
     if len(matmul_seconds) > 1:
         step_seconds = _time_in_turns(
-            matmul_seconds, lambda: _pass(batch_loss, model, batch), device, rounds
+            matmul_seconds, lambda: training_pass(batch_loss, model, batch), device, rounds
         )
     return PrecisionReport(_fastest(step_seconds), matmul_seconds, step_seconds, rejected)
 
@@ -144,13 +144,14 @@ def _time_in_turns(
     least = dict.fromkeys(precisions, float("inf"))
     for is_warmup in [True] + [False] * rounds:
         for precision in least:
-            seconds = _seconds(precision, work, device)
+            seconds = seconds_of(precision, work, device)
             if not is_warmup:
                 least[precision] = min(least[precision], seconds)
     return least
 
 
-def _seconds(precision: Precision, work: Callable[[], object], device: torch.device) -> float:
+def seconds_of(precision: Precision, work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of `work` in `precision`, waited for."""
     with precision_context(precision, device):
         _wait(device)
         start = time.perf_counter()
@@ -167,7 +168,7 @@ def _fastest(step_seconds: dict[Precision, float]) -> Precision:
     return best if step_seconds[best] < _GAIN * step_seconds["fp32"] else "fp32"
 
 
-def _pass(loss: Callable[..., Tensor], model: nn.Module, batch: Batch) -> None:
+def training_pass(loss: Callable[..., Tensor], model: nn.Module, batch: Batch) -> None:
     """One forward and backward pass; torch.autograd.grad leaves every `.grad` alone."""
     inputs, targets, document_ids, mask = batch
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -241,7 +242,7 @@ def measure_compile(
     batch = Batch(inputs, targets, document_ids)
 
     def seconds(loss: Callable[..., Tensor]) -> float:
-        return _seconds(precision, lambda: _pass(loss, model, batch), inputs.device)
+        return seconds_of(precision, lambda: training_pass(loss, model, batch), inputs.device)
 
     eager = min([seconds(batch_loss) for _ in range(1 + rounds)][1:])
     if planned_seconds is not None:

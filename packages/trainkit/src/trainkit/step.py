@@ -56,6 +56,9 @@ class Stepper:
     ) -> None:
         self._model, self._optimizer = model, optimizer
         self._config, self._execution = config, execution
+        self._at_once = min(
+            config.micro_batch_size, execution.sequences_at_once or config.micro_batch_size
+        )
         self._ranks = ranks or Ranks()
         is_divided = is_sharded_model(model)
         if is_divided and execution.compile:
@@ -99,7 +102,7 @@ class Stepper:
             self.backward(batch, number)
         _seed(_batch_seed(self._config.seed, number, self._ranks.rank), self._execution.device)
         self._optimizer.zero_grad(set_to_none=True)
-        parts = batch.split(self._config.micro_batch_size)
+        parts = batch.split(self._at_once)
         weights = self._weights(parts)
         total = torch.zeros((), device=self._execution.device)
         for part, weight in zip(parts, weights, strict=True):

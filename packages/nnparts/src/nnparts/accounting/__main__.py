@@ -20,6 +20,7 @@ from typing import Any, get_args
 import torch
 
 from nnparts.accounting import report
+from nnparts.accounting.activations import Loss
 from nnparts.accounting.memory import TrainingOptions
 from nnparts.accounting.speed import model_flops_utilization, training_time
 from nnparts.config import TransformerConfig
@@ -95,6 +96,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "dtype": {"choices": ("float32", "bfloat16", "float16"), "default": "float32"},
     "impl": {"choices": get_args(Impl), "default": "fast", "help": "see kernels.py (%(default)s)"},
     "checkpoint-blocks": {"action": "store_true", "help": "keep the inputs of blocks alone"},
+    "loss": {"choices": get_args(Loss), "default": "whole", "help": "chunked: no logits are kept"},
     "memory": {"type": _bytes, "help": "to fit in; 80GB is 80e9 bytes, 80GiB 80 x 2^30"},
     "steps": {"type": _whole, "required": True, "help": "of the optimizer"},
     "peak": {"type": float, "required": True, "help": "FLOP/s of one device at its best"},
@@ -170,6 +172,7 @@ def _training(options: argparse.Namespace) -> TrainingOptions:
         "dtype": getattr(torch, options.dtype),
         "impl": options.impl,
         "checkpoint_blocks": options.checkpoint_blocks,
+        "loss": options.loss,
     }
 
 
@@ -178,8 +181,8 @@ _QUESTIONS: dict[str, tuple[Callable[[argparse.Namespace], str], tuple[str, ...]
     "parameters": (_parameters, ("config", "dtype")),
     "flops": (_flops, (*_MODEL, "checkpoint-blocks")),
     "shares": (_shares, ("configs",)),
-    "activations": (_activations, (*_MODEL, "dtype", "impl", "checkpoint-blocks")),
-    "memory": (_memory, (*_MODEL, "dtype", "impl", "checkpoint-blocks", "memory")),
+    "activations": (_activations, (*_MODEL, "dtype", "impl", "checkpoint-blocks", "loss")),
+    "memory": (_memory, (*_MODEL, "dtype", "impl", "checkpoint-blocks", "loss", "memory")),
     "time": (_time, (*_MODEL, "steps", "peak", "mfu", "devices", "price")),
     "mfu": (_mfu, ("config", "tokens-per-second", "peak")),
 }

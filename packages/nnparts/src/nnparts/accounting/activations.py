@@ -1,6 +1,7 @@
 """Activations: the tensors that a forward pass keeps for the backward pass."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 
@@ -12,6 +13,8 @@ from nnparts.kernels import Impl
 # model's dtype; "wide", of fp32 at least, in which norms, softmax and loss compute; or 1 or 8.
 _Kept = Iterator[tuple[str, str]]
 
+Loss = Literal["whole", "chunked"]
+
 
 def activations(
     config: TransformerConfig,
@@ -21,13 +24,14 @@ def activations(
     dtype: torch.dtype = torch.float32,
     impl: Impl = "fast",
     checkpoint_blocks: bool = False,
+    loss: Loss = "whole",
 ) -> Counts:
     """Bytes of each tensor that the loss of a model in training mode holds until `backward()`.
 
-    The loss is `functional.cross_entropy(model(token_ids), targets)`. A tensor is named after the
-    module that asks for it and what it is there; what several ask for is listed once. Parameters
-    and RoPE's tables are asked for, too, but lie there anyway. `chunked_cross_entropy` holds no
-    logits: take away "loss", and add the gradients of hidden states and head that it keeps instead.
+    The loss is `functional.cross_entropy(model(token_ids), targets)`, or `chunked_cross_entropy`
+    of the hidden states, with which `trainkit` trains: it holds no logits. A tensor is named after
+    the module that asks for it and what it is there; what several ask for is listed once.
+    Parameters and RoPE's tables are asked for, too, but lie there anyway.
 
     Args:
         config: the model.
@@ -39,13 +43,14 @@ def activations(
             the norms keep no "normalized" besides.
         checkpoint_blocks: only the input of each block is kept, and for one block at a time what
             it keeps while its own backward pass runs: "recomputed".
+        loss: "whole", from all logits at once, or "chunked".
 
     Raises:
         ValueError: as in `counts.sizes`.
     """
     formulas = {"width": str(dtype.itemsize), "wide": str(max(4, dtype.itemsize))}
     numbers = sizes(config, batch_size, context_length)
-    kept = _model(config, impl, checkpoint_blocks)
+    kept = _model(config, impl, checkpoint_blocks, loss)
     return Counts.of(
         "bytes",
         (
@@ -56,7 +61,7 @@ def activations(
     )
 
 
-def _model(config: TransformerConfig, impl: Impl, checkpoint_blocks: bool) -> _Kept:
+def _model(config: TransformerConfig, impl: Impl, checkpoint_blocks: bool, loss: Loss) -> _Kept:
     yield "token_ids", "8 batch seq"
     if config.positions == "learned":
         yield "positions", "8 seq"
@@ -71,8 +76,13 @@ def _model(config: TransformerConfig, impl: Impl, checkpoint_blocks: bool) -> _K
             yield f"layers.*.{name}", f"{formula} num_layers"
     if config.norm == "pre":
         yield from _norm("ln_final")
-    yield "lm_head.input", "width batch seq d_model"
-    yield from _loss(config)
+    if loss == "chunked":
+        # Of the mean loss, made in the forward pass already.
+        yield "loss.hidden_gradient", "width batch seq d_model"
+        yield "loss.head_gradient", "wide vocab_size d_model"
+    else:
+        yield "lm_head.input", "width batch seq d_model"
+        yield from _loss(config)
 
 
 def _block(config: TransformerConfig, impl: Impl) -> _Kept:

@@ -6,9 +6,10 @@ from typing import NotRequired, TypedDict, Unpack
 
 import torch
 
-from nnparts.accounting.activations import activations
+from nnparts.accounting.activations import Loss, activations
 from nnparts.accounting.counts import evaluate, sizes
 from nnparts.accounting.parameters import parameters
+from nnparts.chunked_loss import CHUNK
 from nnparts.config import TransformerConfig
 from nnparts.kernels import Impl
 
@@ -22,11 +23,13 @@ class TrainingOptions(TypedDict):
         dtype: of parameters, gradients and residual stream; fp32 if not given.
         impl: "fast" if not given.
         checkpoint_blocks: False if not given.
+        loss: "whole" if not given; `trainkit` trains by "chunked".
     """
 
     dtype: NotRequired[torch.dtype]
     impl: NotRequired[Impl]
     checkpoint_blocks: NotRequired[bool]
+    loss: NotRequired[Loss]
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Memory:
         activations: kept for the backward pass.
         logits_gradients: twice the logits: their gradient comes in two parts, by the sum over the
             vocabulary and by the target, which are there at once. The largest of what a backward
-            pass needs for a moment, unless the vocabulary is tiny.
+            pass needs for a moment, unless the vocabulary is tiny. Of a chunked loss, what it needs
+            for a moment: the hidden states or their scaled gradient, and the more of the logits of
+            a chunk beside a share of the head's gradient, and of that gradient scaled.
     """
 
     parameters: int
@@ -82,9 +87,25 @@ def memory(
     width = options.get("dtype", torch.float32).itemsize
     count = parameters(config).total
     kept = activations(config, batch_size, context_length, **options).total
-    logits = evaluate(f"{width} batch seq vocab_size", sizes(config, batch_size, context_length))
     state = max(_ADAMW_STATE_BYTES, 2 * width)
-    return Memory(width * count, width * count, state * count, kept, 2 * logits)
+    moment = _loss_moment(config, batch_size, context_length, width, options.get("loss", "whole"))
+    return Memory(width * count, width * count, state * count, kept, moment)
+
+
+def _loss_moment(
+    config: TransformerConfig, batch_size: int, context_length: int | None, width: int, loss: Loss
+) -> int:
+    """Bytes that the loss needs beside what it keeps, at its fullest."""
+    numbers = sizes(config, batch_size, context_length)
+    if loss == "whole":
+        return 2 * evaluate(f"{width} batch seq vocab_size", numbers)
+    # fp32 at least, and where the model is narrower a second copy in its dtype.
+    wide = max(4, width)
+    both = wide if width >= wide else wide + width
+    chunk = evaluate(f"{both} {CHUNK} vocab_size", numbers)
+    head = evaluate("vocab_size d_model", numbers)
+    hidden = evaluate(f"{width} batch seq d_model", numbers)
+    return hidden + max(chunk + width * head, both * head)
 
 
 def bytes_per_sequence(
