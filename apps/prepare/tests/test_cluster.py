@@ -10,6 +10,7 @@ import json
 import os
 import random
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,8 +27,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from prepare import PrepareConfig, prepare
+from prepare.cluster import child, documents, plan, run, stages
 from prepare.cluster import cut as cutting
-from prepare.cluster import documents, plan, run, stages
+from prepare.cluster import text as reading
 from prepare.cluster.folder import Folder
 from prepare.cluster.status import read_status
 from prepare.config import ClusterConfig
@@ -204,7 +206,7 @@ def test_a_task_that_fails_leaves_nothing_half_written_and_is_done_again(
     fsync, calls, failures = os.fsync, itertools.count(), 0
 
     def full_at_times(descriptor: int) -> None:
-        if next(calls) % 7 == 0:  # a task syncs six times at most
+        if next(calls) % 5 == 0:  # a task syncs four times at most
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
@@ -402,6 +404,131 @@ def test_copies_are_of_the_good_documents_in_order(text, limit, block_bytes):
     assert [(document.byte, document.size) for document in bad] == expected
 
 
+def naive_has_long(text: bytes, end: bytes, limit: int) -> bool:
+    return any(len(part) + len(end) > limit for part in text.split(end)[:-1]) or (
+        len(text.split(end)[-1]) > limit
+    )
+
+
+@given(text=texts, start=st.integers(0, 9), limit=st.integers(1, 12), window=st.integers(1, 9))
+def test_a_document_too_long_is_seen_from_jumps(tmp_path_factory, text, start, limit, window):
+    path = tmp_path_factory.getbasetemp() / "jumps.txt"
+    path.write_bytes(b"x" * start + text + b"<e>")
+    span = cutting.Span(cutting.TextFile(str(path), 0, ""), start, start + len(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "WINDOW_BYTES", window)
+        found = reading.has_long_document(path, span, b"<e>", limit)
+    assert found == naive_has_long(text, b"<e>", limit)
+
+
+GOOD, UNKNOWN = b"good <|endoftext|>", b"<|endoftext|>"
+
+
+@given(
+    st.lists(st.sampled_from([GOOD, UNKNOWN, b"\xff<|endoftext|>", b"long " * 9 + UNKNOWN])),
+    st.booleans(),
+)
+def test_what_is_read_in_place_are_the_good_documents(tmp_path_factory, documents, is_told):
+    folder = tmp_path_factory.getbasetemp()
+    path = folder / "in-place.txt"
+    path.write_bytes(b"before<|endoftext|>" + b"".join(documents) + b"behind")
+    start = len(b"before<|endoftext|>")
+    stop = start + sum(map(len, documents))
+    settings = plan.Settings(300, (END,), 1, "skip", 30, {})
+    span = cutting.Span(plan.describe(str(path)), start, stop)
+    text = reading.ShareText((span,), settings, folder / "never made")
+    seen: list[bytes] = []
+
+    def work(sources: reading.Sources) -> bytes:
+        data = path.read_bytes()
+        assert set(sources.paths) <= {path}
+        seen.append(b"".join(data[start:stop] for start, stop in filter(None, sources.spans)))
+        seen[-1].decode()  # as bpe-rs, the work refuses what is not UTF-8
+        return seen[-1]
+
+    made, bad = text.read(work)
+    is_good = [b"\xff" not in document and len(document) <= 30 for document in documents]
+    assert made == b"".join(itertools.compress(documents, is_good))
+    starts = np.cumsum([start, *map(len, documents)]).tolist()
+    expected = [at for at, good in zip(starts, is_good, strict=False) if not good]
+    assert [document.byte for document in bad] == expected
+    if is_told:
+        seen.clear()
+        assert text.read(work, bad) == (made, bad)
+        assert len(seen) == 1
+
+
+def test_text_on_this_machine_is_not_copied(corpus, tmp_path, monkeypatch):
+    del corpus["packed"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a document was looked at one by one")
+
+    monkeypatch.setattr(reading, "copy_documents", refuse)
+    ours = run_all(config_of(corpus, tmp_path / "ours", tasks=8))
+    assert_same_result(ours, one_process(corpus, tmp_path / "theirs"))
+
+
+def test_text_that_changes_while_it_is_read_is_refused(corpus, tmp_path):
+    span = cutting.Span(plan.describe(str(corpus["a"])), 0, 100)
+    settings = plan.Settings(300, (END,), 1, "skip", 10_000, {})
+
+    def work(_: reading.Sources) -> None:
+        corpus["a"].write_bytes(b"other text of another size")
+
+    with pytest.raises(ValueError, match=r"a\.txt has changed since the run was planned"):
+        reading.ShareText((span,), settings, tmp_path).read(work)
+
+
+# Learning without what is rare
+
+
+def test_rare_pretokens_are_left_out_as_one_process_leaves_them_out(corpus, tmp_path):
+    config = replace(config_of(corpus, tmp_path / "ours"), min_count=40)
+    run_all(config)
+    theirs = prepare(replace(config, out=tmp_path / "theirs", cluster=ClusterConfig()))
+    assert_same_result(config.directory, theirs)
+    exact = run_all(config_of(corpus, tmp_path / "exact"))
+    assert files_of(exact)["tokenizer.json"] != files_of(theirs)["tokenizer.json"]
+
+
+# A process for the tasks of a stage
+
+
+def test_a_process_does_the_tasks_of_a_stage_and_another_one_those_behind_its_end(corpus, tmp_path):
+    config = config_of(corpus, tmp_path / "ours", tasks=6)
+    plan_of(config)
+    url = str(config.directory)
+
+    def process_of(rank: int) -> int:
+        assert child.run_child(url, "count", rank, stages.Limits()) is None
+        record = json.loads((config.directory / stages.record_name("count", rank)).read_text())
+        return record["process"]
+
+    try:
+        first = process_of(0)
+        assert os.getpid() != first == process_of(1)
+        assert child.run_child(url, "learn", 0, stages.Limits()) == (
+            "4 of 6 tasks of the stage count are not done, the first is task 2: run the same"
+            f" command again, --status {url} says why"
+        )
+        second = process_of(2)  # that of the other stage has taken the place of the first
+        assert second != first == process_of_nobody(first)
+        os.kill(second, signal.SIGKILL)
+        os.waitid(os.P_PID, second, os.WEXITED | os.WNOWAIT)
+        assert process_of(3) not in (first, second)
+    finally:
+        child.end_child()
+    assert not list(tmp_path.glob("prepare-*"))
+
+
+def process_of_nobody(process: int) -> int:
+    """The number of a process that is no longer there."""
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    return process
+
+
 # Cuts
 
 
@@ -497,6 +624,7 @@ def test_a_directory_with_token_files_of_one_process_is_refused(corpus, tmp_path
     ("changes", "message"),
     [
         ({"vocab_size": 200}, "need 257"),
+        ({"min_count": 0}, "--min-count must be at least 1, got 0"),
         ({"tasks": 0}, "--tasks must be at least 1, got 0"),
         ({"workers": 0}, "--workers must be at least 1, got 0"),
         ({"special_tokens": ("<a>", "<a>")}, "<a>"),

@@ -1,11 +1,11 @@
-"""Documents of a share: read one after the other, looked at, and copied if they are good."""
+"""Documents one after the other: looked at, and copied if they are good."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 BLOCK_BYTES = 2**20
 
@@ -36,6 +36,22 @@ class Reader(Protocol):
         """The next bytes, so many at most; none at the end."""
         ...
 
+
+class Writer(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Appends bytes; returns how many."""
+        ...
+
+
+class _Nowhere:
+    def write(self, data: bytes, /) -> int:
+        return len(data)
+
+
+NOWHERE: Writer = _Nowhere()
+"""For who only wants to know which documents are bad."""
 
 Problem = Callable[[bytes], str | None]
 """What is wrong with a document; None for nothing."""
@@ -75,7 +91,7 @@ def _refuse(constant: str) -> None:
 
 def copy_documents(
     source: Reader,
-    target: BinaryIO,
+    target: Writer,
     *,
     end: bytes,
     problem: Problem,

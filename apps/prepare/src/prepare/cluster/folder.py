@@ -7,7 +7,8 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,6 +74,33 @@ class Folder:
         self._system.get_file(self.path(name), str(target))
         return target
 
+    def local_copy(self, name: str, scratch: Path) -> Path:
+        """The file `name`, where it is if that is a local disk, else as a copy in `scratch`.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        if isinstance(self._system, LocalFileSystem):
+            return Path(self.path(name))
+        return self.fetch(name, scratch / name.replace("/", "-"))
+
+    @contextmanager
+    def making(self, name: str, scratch: Path) -> Generator[Path, None, None]:
+        """Where to make the file `name`, with its sidecar if it is a token file.
+
+        On a local disk that is its place, and who makes it must do so whole or not at all, as
+        bpe-rs and tok do; elsewhere it is a file in `scratch`, which is put there at the end.
+        """
+        if isinstance(self._system, LocalFileSystem):
+            path = Path(self.path(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+            return
+        path = scratch / name.rsplit("/", 1)[-1]
+        yield path
+        for made in (path, path.with_suffix(".json")) if path.suffix == ".npy" else (path,):
+            self.publish(made, name[: len(name) - len(path.name)] + made.name)
+
     def publish(self, source: Path, name: str) -> None:
         """Puts a copy of `source` at `name`, in the place of what is there, whole or not at all."""
         if isinstance(self._system, LocalFileSystem):
@@ -107,7 +135,8 @@ class Folder:
                 self.remove(f"{directory}/{name}")
 
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+# Ours and tok's; bpe-rs'.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.pretoken-counts-\d+-\d+\.tmp")
 
 
 def _replace(target: Path, source: Path) -> None:

@@ -36,6 +36,8 @@ class Settings:
     max_document_bytes: int
     sources: Mapping[str, Any]
     """Where the text is from, as it was asked for."""
+    min_count: int = 1
+    """A pretoken that occurs less often has no part in learning."""
 
     @property
     def content(self) -> dict[str, Any]:

@@ -122,6 +122,7 @@ def _settings(config: PrepareConfig) -> Settings:
         bad_documents=config.cluster.bad_documents,
         max_document_bytes=config.cluster.max_document_bytes,
         sources={"text": paths} | (stories if "stories" in config.input else {}),
+        min_count=config.min_count,
     )
     _check(settings, config.cluster)
     return settings
@@ -136,6 +137,8 @@ def _check(settings: Settings, cluster: ClusterConfig) -> None:
     for name in ("tasks", "workers", "threads", "max_document_bytes"):
         if (value := getattr(cluster, name)) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    if settings.min_count < 1:
+        raise ValueError(f"--min-count must be at least 1, got {settings.min_count}")
     counts = PretokenCounts(settings.special_tokens)
     counts.update("a")
     Tokenizer.train(counts, settings.vocab_size, settings.special_tokens)
