@@ -85,6 +85,11 @@ def row_problem(line: bytes) -> str | None:
     return None
 
 
+def too_long(max_document_bytes: int) -> str:
+    """What is wrong with a longer document."""
+    return f"is longer than {max_document_bytes:,} bytes (--max-document-bytes)"
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
@@ -112,11 +117,10 @@ def copy_documents(
         file: what `BadDocument` shall name.
         start: where in `file` the source begins.
     """
-    too_long = f"is longer than {max_document_bytes:,} bytes (--max-document-bytes)"
     for offset, run, size in _runs(source, end, max_document_bytes):
         at = start + offset
         if run is None:
-            yield BadDocument(file, at, size, too_long)
+            yield BadDocument(file, at, size, too_long(max_document_bytes))
         # Text is looked at by the megabyte: what is UTF-8 as a whole is so in all its documents.
         elif problem is text_problem and size <= max_document_bytes and not problem(run):
             target.write(run)
@@ -124,7 +128,7 @@ def copy_documents(
             for document in _split(run, end):
                 reason = problem(document)
                 if len(document) > max_document_bytes:
-                    reason = too_long
+                    reason = too_long(max_document_bytes)
                 if reason:
                     yield BadDocument(file, at, len(document), reason)
                 else:

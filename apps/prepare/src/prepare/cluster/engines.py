@@ -116,7 +116,8 @@ def run_local(url: str, plan: Plan, config: ClusterConfig) -> None:
     for stage in plan.stages:
         _run(
             _Local(
-                pipeline=[_step(url, stage, config)],
+                # A stage of one task (learn) has the machine for itself.
+                pipeline=[_step(url, stage, config, max(1, config.workers // stage.tasks))],
                 tasks=stage.tasks,
                 workers=min(config.workers, stage.tasks),
                 logging_dir=_logging_dir(url, stage),
@@ -246,8 +247,9 @@ def _output(*command: str) -> str:
     return done.stdout
 
 
-def _step(url: str, stage: Stage, config: ClusterConfig) -> TaskStep:
-    return TaskStep(url, stage.name, Limits(config.threads, config.max_memory_bytes))
+def _step(url: str, stage: Stage, config: ClusterConfig, workers: int = 1) -> TaskStep:
+    """The step of a stage, each task of which has the threads of so many workers."""
+    return TaskStep(url, stage.name, Limits(workers * config.threads, config.max_memory_bytes))
 
 
 def _logging_dir(url: str, stage: Stage) -> str:

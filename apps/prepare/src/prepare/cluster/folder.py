@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
@@ -30,6 +31,31 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
             " 'prepare-app[s3]'"
         ) from error
     return cast(fsspec.AbstractFileSystem, system), cast(str, name)
+
+
+def find_files(name: str) -> list[str]:
+    """The files that a path or URL stands for: itself, those in a directory, those of a pattern.
+
+    Of a directory (`hf://datasets/OWNER/NAME`) and all below it, those whose names end as text's
+    do; of a pattern (`data/*.parquet`), each that fits. They come in the order of their names.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: as `file_system`.
+    """
+    system, place = file_system(name)
+    if system.exists(place) and not system.isdir(place):
+        return [name]
+    if glob.has_magic(place):
+        found = [path for path in map(str, system.glob(place)) if not system.isdir(path)]
+    else:
+        found = [path for path in map(str, system.find(place)) if _READ.search(path.lower())]
+    if not found:
+        raise FileNotFoundError(f"no file {name}")
+    return [str(system.unstrip_protocol(path)) if "://" in name else path for path in sorted(found)]
+
+
+_READ = re.compile(r"\.(txt|jsonl|ndjson|parquet|warc|wet)(\.gz|\.zst)?$")
 
 
 class Folder:

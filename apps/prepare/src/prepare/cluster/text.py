@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 
-from prepare.cluster.cut import ROWS, Share, Span, content_name, document_end, is_gzip
+from prepare.cluster.cut import ROWS, Share, Span, content_name, document_end, is_gzip, is_warc
 from prepare.cluster.documents import (
     NOWHERE,
     BadDocument,
@@ -27,6 +27,7 @@ from prepare.cluster.documents import (
 )
 from prepare.cluster.folder import file_system
 from prepare.cluster.plan import Settings, check_unchanged, open_file
+from prepare.cluster.warc import copy_texts
 
 WINDOW_BYTES = 2**16
 
@@ -103,7 +104,7 @@ class _Piece:
     def prepare(self, known_bad: Sequence[BadDocument] | None) -> None:
         """Finds the good documents, as far as that must be done before they are read."""
         path = _local(self.span)
-        if path is None or (self._end is not None and is_gzip(self.span.file.path)):
+        if path is None or is_warc(self.span.file.path) or (self._end and self._is_packed):
             self._copy()
             return
         check_unchanged(self.span.file)
@@ -123,7 +124,7 @@ class _Piece:
         if path is None or self._end is None or self._is_looked_at:
             return False
         with open_file(self.span.file) as whole:
-            self._read_around(path, list(self._sift(whole, NOWHERE)))
+            self._read_around(path, list(self._checked(self._documents(whole, NOWHERE))))
         self._is_looked_at = True
         return bool(self.bad)
 
@@ -139,7 +140,11 @@ class _Piece:
     def _copy(self) -> None:
         file = self.span.file
         self._directory.mkdir()
-        if self._end is None:
+        if is_warc(file.path):
+            target = self._directory / f"{content_name(file.path)}.jsonl"
+            with open_file(file) as whole, target.open("wb") as writer:
+                self.bad = list(self._checked(self._texts(whole, writer)))
+        elif self._end is None:
             check_unchanged(file)
             system, name = file_system(file.path)
             target = self._directory / Path(file.path).name
@@ -147,24 +152,37 @@ class _Piece:
         else:
             target = self._directory / content_name(file.path)
             with open_file(file) as whole, target.open("wb") as writer:
-                self.bad = list(self._sift(whole, writer))
+                self.bad = list(self._checked(self._documents(whole, writer)))
         self._is_looked_at = True
         self.sources = [(target, None)]
 
-    def _sift(self, whole: BinaryIO, target: Writer) -> Iterator[BadDocument]:
+    @property
+    def _is_packed(self) -> bool:
+        return is_gzip(self.span.file.path)
+
+    def _documents(self, whole: BinaryIO, target: Writer) -> Iterator[BadDocument]:
         """Writes the good documents to `target`, and gives the bad ones."""
         span = self.span
         assert self._end is not None
         is_rows = Path(content_name(span.file.path)).suffix.lower() in ROWS
-        for bad in copy_documents(
-            whole if is_gzip(span.file.path) else _Window(whole, span.start, span.stop),
+        return copy_documents(
+            whole if self._is_packed else _Window(whole, span.start, span.stop),
             target,
             end=self._end,
             problem=row_problem if is_rows else text_problem,
             max_document_bytes=self._text.settings.max_document_bytes,
             file=span.file.path,
             start=span.start,
-        ):
+        )
+
+    def _texts(self, whole: BinaryIO, target: Writer) -> Iterator[BadDocument]:
+        """Writes the good texts of a WARC file to `target`, and gives the bad ones."""
+        limit = self._text.settings.max_document_bytes
+        return copy_texts(whole, target, max_document_bytes=limit, file=self.span.file.path)
+
+    def _checked(self, found: Iterator[BadDocument]) -> Iterator[BadDocument]:
+        """Passes bad documents on, unless one is to be an error."""
+        for bad in found:
             if self._text.settings.bad_documents == "fail":
                 raise ValueError(f"{bad}; --bad-documents skip would leave it out")
             yield bad
