@@ -174,6 +174,9 @@ def test_the_manifest_tells_of_all_token_files_in_order(corpus, tmp_path):
             assert manifest[part][count] == sidecar[count]
         names = [shard["name"] for shard in manifest[part]["shards"]]
         assert names == sorted(path.name for path in ours.glob(f"{part}-*.npy"))
+        for shard in manifest[part]["shards"]:
+            content = (ours / shard["name"]).read_bytes()
+            assert shard["sha256"] == hashlib.sha256(content).hexdigest()
     assert manifest["tokenizer_hash"] == Tokenizer.load(ours / "tokenizer.json").fingerprint
 
 

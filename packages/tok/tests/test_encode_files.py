@@ -91,6 +91,19 @@ def test_spans_give_the_ids_of_files_that_hold_only_them(small, tmp_path):
     assert np.load(output).tolist() == expected
 
 
+def test_the_whole_array_is_shown_before_it_has_its_name(small, tmp_path):
+    path, output, shown = tmp_path / "a.txt", tmp_path / "ids.npy", []
+    path.write_text("some text " * 100)
+
+    def look(unfinished):
+        assert not output.exists()
+        shown.append(unfinished.read_bytes())
+
+    small.encode_file(path, output, before_sync=look)
+    assert shown == [output.read_bytes()]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_document_that_spells_a_special_token_may_be_plain_text(small, tmp_path):
     path = write_rows(tmp_path / "a.jsonl", [f"a{END}b"])
     small.encode_file(path, tmp_path / "ids.npy", allowed_special=())

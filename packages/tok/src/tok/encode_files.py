@@ -41,6 +41,7 @@ def encode_file(
     extra: Mapping[str, Any] | None = None,
     progress: Callable[[int], object] | None = None,
     spans: Sequence[tuple[int, int] | None] | None = None,
+    before_sync: Callable[[Path], object] | None = None,
 ) -> TokenFileInfo:
     """Encodes files into one token file, on several threads, in memory that does not grow with it.
 
@@ -67,6 +68,8 @@ def encode_file(
         progress: called after each block with the bytes of text done so far.
         spans: for each file the bytes (start, stop) that are read of it, as if there were nothing
             before and behind; None reads all. Compressed files and tables can be read only whole.
+        before_sync: called with the file of all ids, under the name that it has until it is on the
+            disk: who hashes it on another thread has the processor while this one waits.
 
     Raises:
         FileNotFoundError: a file or the output's directory does not exist.
@@ -102,6 +105,9 @@ def encode_file(
         info = job.info(writer)
         writer.finish()
         sidecar_file.write(info.to_json().encode())
+        if before_sync:
+            ids_file.flush()
+            before_sync(Path(ids_file.name))
     return info
 
 

@@ -11,13 +11,16 @@ import os
 import socket
 import tempfile
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from bpe_rs import PretokenCounts
 from tok import TokenFileInfo, Tokenizer
+from tok.atomic import replacing
 from tok.token_file import TokenWriter, sidecar_path
 
 from prepare.cluster.cut import Share
@@ -147,7 +150,8 @@ def _encode(task: Task) -> Record:
     extra = {} if is_train else task.plan.valid_extra
     text = ShareText(share, task.plan.settings, task.scratch)
     counted = known_bad(_records(task, "count", range(number, number + 1))[0]) if is_train else None
-    with task.folder.making(name, task.scratch) as output:
+    hashes: list[Future[str]] = []
+    with task.folder.making(name, task.scratch) as output, ThreadPoolExecutor(1) as other:
 
         def encode(text: Sources) -> TokenFileInfo:
             if text.is_empty:
@@ -158,10 +162,13 @@ def _encode(task: Task) -> Record:
                 extra=extra,
                 num_threads=task.limits.threads,
                 spans=text.spans,
+                # 1.9 GB/s: 5 to 8 % of the work, and as long as the wait for the disk.
+                before_sync=lambda path: hashes.append(other.submit(_sha256, path.open("rb"))),
             )
 
         info, bad = text.read(encode, counted)
-        shard = {"name": name, "sha256": _sha256(output), **_summary(info)}
+        sha256 = hashes[-1].result() if hashes else _sha256(output.open("rb"))
+        shard = {"name": name, "sha256": sha256, **_summary(info)}
     made = {"tokenizer_hash": tokenizer.fingerprint, "shard": shard}
     return _text_record(share, bad) | made
 
@@ -256,11 +263,11 @@ def _load_tokenizer(content: bytes) -> Tokenizer:
 
 def _write_nothing(tokenizer: Tokenizer, output: Path) -> TokenFileInfo:
     """A token file without ids: shards are numbered without gaps, and nothing was left of this."""
-    with output.open("wb") as file:
-        TokenWriter(file, tokenizer.dtype, None).finish()
     vocab_size = tokenizer.max_token_id + 1
     info = TokenFileInfo(tokenizer.dtype.name, 0, 0, 0, vocab_size, tokenizer.fingerprint, ())
-    sidecar_path(output).write_text(info.to_json(), encoding="utf-8")
+    with replacing(output, sidecar_path(output)) as (ids_file, sidecar_file):
+        TokenWriter(ids_file, tokenizer.dtype, None).finish()
+        sidecar_file.write(info.to_json().encode())
     return info
 
 
@@ -274,6 +281,6 @@ def _totals(shards: list[Record]) -> Record:
     return {name: sum(shard[name] for shard in shards) for name in names} | {"shards": shards}
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+def _sha256(opened: BufferedReader) -> str:
+    with opened as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
