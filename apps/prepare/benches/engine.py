@@ -3,7 +3,8 @@
     uv run python apps/prepare/benches/engine.py --data DIR --cache DIR
 
 DIR holds the corpora that `benches/measuring.py` names; 2 GiB are mixed of them and cached. One
-worker is compared with a process of one thread, two workers of a thread each with a process of two.
+worker is compared with a process of one thread, two workers of a thread each with a process of two,
+each with all its helpers on as many cores as it has threads or workers (Linux alone can do that).
 A run is a process of its own, timed from its start to its end, alternating; the same commands on
 1 MB of text tell what starting costs, which is taken off for the overhead. That all write the same
 tokens and vocabulary is asserted before anything is printed.
@@ -49,9 +50,9 @@ class Way:
 def ways(tasks: int) -> Iterator[Way]:
     """Each number of cores by one process, and by as many workers."""
     for cores in (1, 2):
-        yield Way(f"one process, {cores} threads", cores)
+        yield Way(f"one process, threads: {cores}", cores)
         flags = ("--executor", "local", "--tasks", str(tasks), "--workers", str(cores))
-        yield Way(f"{cores} workers, {tasks} tasks", cores, flags)
+        yield Way(f"`--executor local`, workers: {cores}", cores, flags)
 
 
 def run(way: Way, text: Path, valid: Path, out: Path, vocab_size: int) -> float:
@@ -61,12 +62,14 @@ def run(way: Way, text: Path, valid: Path, out: Path, vocab_size: int) -> float:
         RuntimeError: it failed; its last words are in the message.
     """
     shutil.rmtree(out, ignore_errors=True)
-    threads = 1 if way.flags else way.cores  # a worker's threads are those of --threads
-    environment = os.environ | {"RAYON_NUM_THREADS": str(threads)}
     command = way.command(text, valid, out, vocab_size)
+    every = os.sched_getaffinity(0)
+    # Inherited by all that it starts. bpe-rs takes as many threads as it has cores.
+    os.sched_setaffinity(0, sorted(every)[: way.cores])
     begun = time.perf_counter()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - begun
+    os.sched_setaffinity(0, every)
     if done.returncode:
         raise RuntimeError(f"{way.name} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return seconds
@@ -108,8 +111,8 @@ def measure(texts: list[Path], valid: Path, out: Path, args: argparse.Namespace)
         whole, start = seconds[way.name, text], seconds[way.name, small]
         work = median(whole) - median(start)
         alone = alone if way.flags else work
-        added = f"{100 * (work / alone - 1):+.1f} %" if way.flags else ""
-        rows.append([way.name, spread(whole), spread(start), added])
+        added = f"{work - alone:+.2f} s, {100 * (work / alone - 1):+.0f} %" if way.flags else ""
+        rows.append([way.name, spread(whole), spread(start), f"{work:.2f}", added])
     return rows
 
 
@@ -131,9 +134,10 @@ def main() -> None:
     out = args.cache / "prepared"
     rows = measure([small_text(text, args.cache), text], valid, out, args)
     print(f"{processor()}; commit {commit()}; datatrove {version('datatrove')}")
-    print(f"{args.size:,} bytes, {args.vocab_size:,} entries, {args.rounds} rounds\n")
-    print("| way | s, median (least-most) | s for 1 MB | added by the engine |")
-    print("| --- | --- | --- | --- |")
+    about = f"{args.size:,} bytes in {args.tasks} shares, {args.vocab_size:,} entries"
+    print(f"{about}, {args.rounds} rounds\n")
+    print("| way | s, median (least-most) | s for 1 MB | work, s | added by the engine |")
+    print("| --- | --- | --- | --- | --- |")
     for row in rows:
         print(f"| {' | '.join(row)} |")
     shutil.rmtree(out, ignore_errors=True)

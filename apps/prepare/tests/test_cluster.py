@@ -4,17 +4,20 @@ Tasks are run here one after the other in this process; `test_cluster_engines.py
 """
 
 import gzip
+import hashlib
 import io
 import itertools
 import json
 import os
 import random
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow
@@ -22,13 +25,16 @@ import pyarrow.parquet
 import pytest
 import s3fs
 from bpe_rs import PretokenCounts
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import _registry
 from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from prepare import PrepareConfig, prepare
+from prepare.cluster import child, documents, plan, run, stages, warc
 from prepare.cluster import cut as cutting
-from prepare.cluster import documents, plan, run, stages
-from prepare.cluster.folder import Folder
+from prepare.cluster import text as reading
+from prepare.cluster.folder import Folder, find_files
 from prepare.cluster.status import read_status
 from prepare.config import ClusterConfig
 from tok import Tokenizer
@@ -168,6 +174,9 @@ def test_the_manifest_tells_of_all_token_files_in_order(corpus, tmp_path):
             assert manifest[part][count] == sidecar[count]
         names = [shard["name"] for shard in manifest[part]["shards"]]
         assert names == sorted(path.name for path in ours.glob(f"{part}-*.npy"))
+        for shard in manifest[part]["shards"]:
+            content = (ours / shard["name"]).read_bytes()
+            assert shard["sha256"] == hashlib.sha256(content).hexdigest()
     assert manifest["tokenizer_hash"] == Tokenizer.load(ours / "tokenizer.json").fingerprint
 
 
@@ -204,7 +213,7 @@ def test_a_task_that_fails_leaves_nothing_half_written_and_is_done_again(
     fsync, calls, failures = os.fsync, itertools.count(), 0
 
     def full_at_times(descriptor: int) -> None:
-        if next(calls) % 7 == 0:  # a task syncs six times at most
+        if next(calls) % 5 == 0:  # a task syncs four times at most
             raise OSError(28, "No space left on device")
         fsync(descriptor)
 
@@ -402,6 +411,131 @@ def test_copies_are_of_the_good_documents_in_order(text, limit, block_bytes):
     assert [(document.byte, document.size) for document in bad] == expected
 
 
+def naive_has_long(text: bytes, end: bytes, limit: int) -> bool:
+    return any(len(part) + len(end) > limit for part in text.split(end)[:-1]) or (
+        len(text.split(end)[-1]) > limit
+    )
+
+
+@given(text=texts, start=st.integers(0, 9), limit=st.integers(1, 12), window=st.integers(1, 9))
+def test_a_document_too_long_is_seen_from_jumps(tmp_path_factory, text, start, limit, window):
+    path = tmp_path_factory.getbasetemp() / "jumps.txt"
+    path.write_bytes(b"x" * start + text + b"<e>")
+    span = cutting.Span(cutting.TextFile(str(path), 0, ""), start, start + len(text))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "WINDOW_BYTES", window)
+        found = reading.has_long_document(path, span, b"<e>", limit)
+    assert found == naive_has_long(text, b"<e>", limit)
+
+
+GOOD, UNKNOWN = b"good <|endoftext|>", b"<|endoftext|>"
+
+
+@given(
+    st.lists(st.sampled_from([GOOD, UNKNOWN, b"\xff<|endoftext|>", b"long " * 9 + UNKNOWN])),
+    st.booleans(),
+)
+def test_what_is_read_in_place_are_the_good_documents(tmp_path_factory, documents, is_told):
+    folder = tmp_path_factory.getbasetemp()
+    path = folder / "in-place.txt"
+    path.write_bytes(b"before<|endoftext|>" + b"".join(documents) + b"behind")
+    start = len(b"before<|endoftext|>")
+    stop = start + sum(map(len, documents))
+    settings = plan.Settings(300, (END,), 1, "skip", 30, {})
+    span = cutting.Span(plan.describe(str(path)), start, stop)
+    text = reading.ShareText((span,), settings, folder / "never made")
+    seen: list[bytes] = []
+
+    def work(sources: reading.Sources) -> bytes:
+        data = path.read_bytes()
+        assert set(sources.paths) <= {path}
+        seen.append(b"".join(data[start:stop] for start, stop in filter(None, sources.spans)))
+        seen[-1].decode()  # as bpe-rs, the work refuses what is not UTF-8
+        return seen[-1]
+
+    made, bad = text.read(work)
+    is_good = [b"\xff" not in document and len(document) <= 30 for document in documents]
+    assert made == b"".join(itertools.compress(documents, is_good))
+    starts = np.cumsum([start, *map(len, documents)]).tolist()
+    expected = [at for at, good in zip(starts, is_good, strict=False) if not good]
+    assert [document.byte for document in bad] == expected
+    if is_told:
+        seen.clear()
+        assert text.read(work, bad) == (made, bad)
+        assert len(seen) == 1
+
+
+def test_text_on_this_machine_is_not_copied(corpus, tmp_path, monkeypatch):
+    del corpus["packed"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a document was looked at one by one")
+
+    monkeypatch.setattr(reading, "copy_documents", refuse)
+    ours = run_all(config_of(corpus, tmp_path / "ours", tasks=8))
+    assert_same_result(ours, one_process(corpus, tmp_path / "theirs"))
+
+
+def test_text_that_changes_while_it_is_read_is_refused(corpus, tmp_path):
+    span = cutting.Span(plan.describe(str(corpus["a"])), 0, 100)
+    settings = plan.Settings(300, (END,), 1, "skip", 10_000, {})
+
+    def work(_: reading.Sources) -> None:
+        corpus["a"].write_bytes(b"other text of another size")
+
+    with pytest.raises(ValueError, match=r"a\.txt has changed since the run was planned"):
+        reading.ShareText((span,), settings, tmp_path).read(work)
+
+
+# Learning without what is rare
+
+
+def test_rare_pretokens_are_left_out_as_one_process_leaves_them_out(corpus, tmp_path):
+    config = replace(config_of(corpus, tmp_path / "ours"), min_count=40)
+    run_all(config)
+    theirs = prepare(replace(config, out=tmp_path / "theirs", cluster=ClusterConfig()))
+    assert_same_result(config.directory, theirs)
+    exact = run_all(config_of(corpus, tmp_path / "exact"))
+    assert files_of(exact)["tokenizer.json"] != files_of(theirs)["tokenizer.json"]
+
+
+# A process for the tasks of a stage
+
+
+def test_a_process_does_the_tasks_of_a_stage_and_another_one_those_behind_its_end(corpus, tmp_path):
+    config = config_of(corpus, tmp_path / "ours", tasks=6)
+    plan_of(config)
+    url = str(config.directory)
+
+    def process_of(rank: int) -> int:
+        assert child.run_child(url, "count", rank, stages.Limits()) is None
+        record = json.loads((config.directory / stages.record_name("count", rank)).read_text())
+        return record["process"]
+
+    try:
+        first = process_of(0)
+        assert os.getpid() != first == process_of(1)
+        assert child.run_child(url, "learn", 0, stages.Limits()) == (
+            "4 of 6 tasks of the stage count are not done, the first is task 2: run the same"
+            f" command again, --status {url} says why"
+        )
+        second = process_of(2)  # that of the other stage has taken the place of the first
+        assert second != first == process_of_nobody(first)
+        os.kill(second, signal.SIGKILL)
+        os.waitid(os.P_PID, second, os.WEXITED | os.WNOWAIT)
+        assert process_of(3) not in (first, second)
+    finally:
+        child.end_child()
+    assert not list(tmp_path.glob("prepare-*"))
+
+
+def process_of_nobody(process: int) -> int:
+    """The number of a process that is no longer there."""
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    return process
+
+
 # Cuts
 
 
@@ -497,6 +631,7 @@ def test_a_directory_with_token_files_of_one_process_is_refused(corpus, tmp_path
     ("changes", "message"),
     [
         ({"vocab_size": 200}, "need 257"),
+        ({"min_count": 0}, "--min-count must be at least 1, got 0"),
         ({"tasks": 0}, "--tasks must be at least 1, got 0"),
         ({"workers": 0}, "--workers must be at least 1, got 0"),
         ({"special_tokens": ("<a>", "<a>")}, "<a>"),
@@ -600,6 +735,181 @@ def test_an_object_that_is_not_there_is_refused(corpus, tmp_path, bucket):
     )
     with pytest.raises(FileNotFoundError, match=r"no file s3://.*/lost\.txt"):
         run.find_or_make_plan(config, Folder(config.url))
+
+
+def test_directories_and_patterns_stand_for_their_files_in_order(corpus, tmp_path, bucket):
+    folder, system = tmp_path / "more", s3fs.S3FileSystem()
+    (folder / "below").mkdir(parents=True)
+    names = ["b.txt", "a.jsonl", "below/c.txt.gz", "z.parquet", "README.md", "below/d.json"]
+    for name in names:
+        (folder / name).touch()
+        system.pipe_file(f"{bucket}/more/{name}", b"x")
+    read = ["a.jsonl", "b.txt", "below/c.txt.gz", "z.parquet"]
+    for root in (str(folder), f"{bucket}/more"):
+        assert find_files(root) == [f"{root}/{name}" for name in read]
+        assert find_files(f"{root}/*.[tm]*") == [f"{root}/README.md", f"{root}/b.txt"]
+        assert find_files(f"{root}/below/d.json") == [f"{root}/below/d.json"]
+        with pytest.raises(FileNotFoundError, match=r"no file .*/\*\.csv"):
+            find_files(f"{root}/*.csv")
+    config = config_of(corpus, tmp_path / "ours")
+    run_all(replace(config, input=(str(corpus["a"].parent / "[ab].txt"),)))
+    theirs = replace(config, input=(str(corpus["a"]), str(corpus["b"])), out=tmp_path / "theirs")
+    assert_same_result(config.directory, prepare(replace(theirs, cluster=ClusterConfig())))
+
+
+class Hub(MemoryFileSystem):
+    """What the Hugging Face Hub is to us: no times, but the name of the content."""
+
+    protocol = "hf"
+    store: ClassVar[dict[str, Any]] = {}
+
+    def info(self, path: str, **options: Any) -> dict[str, Any]:
+        info = super().info(path, **options)
+        blob = {"blob_id": hashlib.sha1(self.cat_file(path)).hexdigest()}
+        kept = {key: info[key] for key in ("name", "size", "type")}
+        return kept | (blob if info["type"] == "file" else {})
+
+
+def test_a_data_set_of_the_hub_is_its_files(corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(_registry, "hf", Hub)
+    hub, root = Hub(), "hf://datasets/owner/name"
+    del corpus["empty"]
+    for name, path in corpus.items():
+        folder = "valid" if name == "valid" else "data"
+        hub.pipe_file(f"{root}/{folder}/{path.name}", path.read_bytes())
+    hub.pipe_file(f"{root}/data/README.md", b"about")
+    config = replace(
+        config_of(corpus, tmp_path / "ours"), input=(f"{root}/data",), valid=f"{root}/valid"
+    )
+    run_all(config)
+    train = sorted((path for name, path in corpus.items() if name != "valid"), key=lambda p: p.name)
+    theirs = dict(enumerate([*train, corpus["valid"]]))
+    assert_same_result(config.directory, one_process(theirs, tmp_path / "theirs"))
+    hub.pipe_file(f"{root}/data/b.txt", corpus["b"].read_bytes().swapcase())
+    with pytest.raises(ValueError, match=r"b\.txt has changed since the run was planned"):
+        plan_of(config)
+
+
+def write_warc(path: Path, records: list[tuple[str, bytes]]) -> Path:
+    """A WARC file (ISO 28500), packed record by record if its name says so."""
+    about = ("warcinfo", b"software: a test\r\n")
+    parts = [
+        b"WARC/1.0\r\nWARC-Type: %s\r\nWARC-Record-ID: <urn:test:%d>\r\n"
+        b"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n"
+        % (kind.encode(), number, len(content), content)
+        for number, (kind, content) in enumerate([about, *records])
+    ]
+    path.write_bytes(b"".join(map(gzip.compress, parts) if path.suffix == ".gz" else parts))
+    return path
+
+
+def texts_as_records(texts: list[str]) -> list[tuple[str, bytes]]:
+    """A conversion of each, and records without text between."""
+    pairs = [(("metadata", b"languages: x"), ("conversion", text.encode())) for text in texts]
+    return [record for pair in pairs for record in pair]
+
+
+@pytest.mark.parametrize("tasks", [1, 3, 8])
+def test_the_texts_of_warc_files_are_documents(corpus, tmp_path, tasks):
+    texts = [made_up_documents(seed, 40) for seed in range(4)]
+    names = ["0.warc.wet.gz", "1.warc", "2.WET.gz", "3.wet"]
+    archives = {
+        name: write_warc(tmp_path / name, texts_as_records(each))
+        for name, each in zip(names, texts, strict=True)
+    }
+    rows = {
+        str(number): write_rows(tmp_path / f"{number}.jsonl", each)
+        for number, each in enumerate(texts)
+    }
+    valid = {"valid": corpus["valid"]}
+    ours = run_all(config_of(archives | valid, tmp_path / "ours", tasks=tasks))
+    assert_same_result(ours, one_process(rows | valid, tmp_path / "theirs"))
+    assert len(list(ours.glob("train-*.npy"))) == min(tasks, 4)
+
+
+def test_bad_texts_of_warc_files_are_left_out_and_named(corpus, tmp_path):
+    texts = made_up_documents(1, 40)
+    records = texts_as_records(texts)
+    bad = [("conversion", b"not \xff UTF-8"), ("conversion", b"long" * 1000)]
+    files = {
+        "a": write_warc(tmp_path / "a.wet.gz", [bad[0], *records, bad[1]]),
+        "valid": corpus["valid"],
+    }
+    limits = {"max_document_bytes": 2000, "tasks": 2}
+    config = config_of(files, tmp_path / "ours", bad_documents="skip", **limits)
+    run_all(config)
+    manifest = json.loads((config.directory / "manifest.json").read_text())
+    assert [(each["size"], each["reason"]) for each in manifest["bad_documents"]] == [
+        (11, "is not UTF-8 at its byte 4: invalid start byte"),
+        (4000, "is longer than 2,000 bytes (--max-document-bytes)"),
+    ]
+    with gzip.open(files["a"]) as file:
+        content = file.read()
+    places = [each["byte"] for each in manifest["bad_documents"]]
+    assert all(content[at:].startswith(b"WARC/1.0\r\nWARC-Type: conversion") for at in places)
+    theirs = {"a": write_rows(tmp_path / "a.jsonl", texts), "valid": corpus["valid"]}
+    assert_same_result(config.directory, one_process(theirs, tmp_path / "theirs"))
+    fatal = config_of(files, tmp_path / "fatal", **limits)
+    plan_of(fatal)
+    with pytest.raises(ValueError, match=r"a\.wet\.gz: the document of 11 bytes at byte"):
+        run_stage(fatal, "count", 0)
+
+
+def test_a_warc_file_that_is_damaged_or_holds_pages_is_refused_whatever_was_asked_for(
+    corpus, tmp_path
+):
+    whole = write_warc(tmp_path / "a.warc", texts_as_records(["some text", "more"])).read_bytes()
+    page = write_warc(tmp_path / "page.warc", [("response", b"<html>")]).read_bytes()
+    last = whole.rindex(b"WARC/1.0")
+    length = b"Content-Length: 9"
+    cases = [
+        ("a.warc.gz", gzip.compress(whole)[:-9], "not a whole gzip file"),
+        ("b.warc", whole[:-5], "a record of 4 bytes ends after 3"),
+        ("c.warc", whole[: last + 50], "not a whole WARC file"),
+        ("d.warc", whole.replace(length, length[:-1] + b"7"), "not the length it gives"),
+        ("e.warc", b"some text", "not a whole WARC file: Unknown archive format"),
+        ("f.warc.zst", b"\x28\xb5\x2f\xfd" + whole, "Unknown archive format"),
+        ("g.warc", page, "of the type response, a page as it came, and no text is taken"),
+    ]
+    for name, content, message in cases:
+        (tmp_path / name).write_bytes(content)
+        files = {"a": tmp_path / name, "valid": corpus["valid"]}
+        config = config_of(files, tmp_path / f"{name}-out", bad_documents="skip")
+        plan_of(config)
+        with pytest.raises(ValueError, match=message):
+            run_stage(config, "count", 0)
+
+
+def test_wherever_a_warc_file_is_cut_that_is_seen_but_between_records(tmp_path):
+    records = [("conversion", b"some text"), ("metadata", b"x"), ("conversion", b"more")]
+    whole = write_warc(tmp_path / "a.warc", records).read_bytes()
+    borders = [at for at in range(len(whole)) if whole[at:].startswith(b"WARC/1.0")]
+    # Of what stands behind a record (two ends of lines) nobody needs to know.
+    unseen = {border - n for border in (*borders[1:], len(whole)) for n in range(5)}
+    for size in range(len(whole)):
+        rows = io.BytesIO()
+        source = io.BytesIO(whole[:size])
+        copied = warc.copy_texts(source, rows, max_document_bytes=99, file="a.warc")
+        if size in unseen:
+            assert not list(copied)
+            assert rows.getvalue().count(b"\n") == whole[:size].count(b"Type: conversion")
+        else:
+            with pytest.raises(ValueError, match=r"^a\.warc: "):
+                list(copied)
+
+
+def test_one_process_reads_no_warc_file(corpus, tmp_path):
+    files = {"a": write_warc(tmp_path / "a.wet.gz", []), "valid": corpus["valid"]}
+    with pytest.raises(ValueError, match=r"a\.wet\.gz is read with --executor"):
+        one_process(files, tmp_path / "out")
+
+
+def test_what_reads_warc_files_is_told_where_it_is_missing(corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "warcio", None)
+    files = {"a": write_warc(tmp_path / "a.wet.gz", []), "valid": corpus["valid"]}
+    with pytest.raises(ValueError, match=r"pip install 'prepare-app\[warc\]'"):
+        plan_of(config_of(files, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_place_that_nothing_reaches_is_refused(corpus, tmp_path):

@@ -8,7 +8,7 @@ use crate::count::{CutBy, PretokenCounts, PretokenTable, Spill};
 use crate::error::{SpecialTokenError, TrainError};
 #[cfg(feature = "python")]
 use crate::input::Text;
-use crate::input::{FileOptions, Input, TextCuts, batches_of};
+use crate::input::{FileOptions, FilePart, Input, TextCuts, batches_of};
 use crate::pattern::Pattern;
 use crate::special::{Segment, SpecialTokens};
 use crate::threads::{thread_pool, threads};
@@ -141,13 +141,23 @@ impl Counter {
     /// [`TrainError::Threads`], [`TrainError::CountOverflow`], [`TrainError::Pattern`] and
     /// [`TrainError::Spill`] as they say; [`TrainError::Interrupted`].
     pub fn count_files(&self, paths: &[PathBuf]) -> Result<PretokenCounts, TrainError> {
+        let parts: Vec<_> = paths.iter().map(FilePart::from).collect();
+        self.count_parts(&parts)
+    }
+
+    /// Counts the pretokens of parts of files, each as if it were a file of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Counter::count_files`], and [`TrainError::NoSuchPart`].
+    pub fn count_parts(&self, parts: &[FilePart]) -> Result<PretokenCounts, TrainError> {
         let is_cut = |text: &str, at: usize| self.pattern.is_cut(text, at);
         let cuts = TextCuts {
             is_cut: &is_cut,
             special: &self.special,
         };
         let threads = threads(self.num_threads);
-        let input = Input::files(paths, self.files.clone(), cuts, threads, &self.watch)?;
+        let input = Input::files(parts, self.files.clone(), cuts, threads, &self.watch)?;
         self.count(&input)
     }
 

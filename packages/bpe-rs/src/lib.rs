@@ -71,6 +71,7 @@ pub use encode::{
 pub use error::{
     DecodeError, DropoutError, EncoderError, PatternError, SpecialTokenError, TrainError,
 };
+pub use input::FilePart;
 pub use merge::TieBreak;
 pub use pattern::{CL100K_PATTERN, LLAMA3_PATTERN, O200K_PATTERN, Pattern, QWEN2_PATTERN};
 pub use pretokenize::{GPT2_PATTERN, Pretokens, pretokenize};

@@ -208,6 +208,97 @@ def test_every_damage_to_a_file_is_an_error(tmp_path: Path):
         PretokenCounts.load(tmp_path / "missing")
 
 
+@IN_A_DIRECTORY
+@given(
+    st.lists(st.lists(st.sampled_from("ab é"), max_size=30).map("".join), min_size=1, max_size=6)
+)
+def test_files_merged_on_disk_are_the_file_of_counts_merged_in_memory(
+    tmp_path: Path, texts: list[str]
+):
+    paths = [tmp_path / f"{number}.counts" for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        counts_of(text).save(path)
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    counts_of(*texts).save(theirs)
+    PretokenCounts.merge_files(paths, ours)
+    assert ours.read_bytes() == theirs.read_bytes()
+    PretokenCounts.merge_files(paths, ours, min_count=3)
+    assert list(PretokenCounts.load(ours)) == [e for e in counts_of(*texts) if e[1] >= 3]
+
+
+def test_files_that_do_not_merge_are_an_error_that_leaves_the_old_file(tmp_path: Path):
+    output, path, other = (tmp_path / name for name in ("output", "counts", "other"))
+    counts_of("as it was").save(output)
+    old = output.read_bytes()
+    counts_of("some words").save(path)
+    PretokenCounts(["<|other|>"]).save(other)
+    cut = tmp_path / "cut.counts"
+    cut.write_bytes(path.read_bytes()[:-1])
+    cases = {
+        r"cut\.counts is damaged at byte": [path, cut],
+        "special tokens": [path, other],
+        "no files of counts to merge": [],
+    }
+    for message, paths in cases.items():
+        with pytest.raises(ValueError, match=message):
+            PretokenCounts.merge_files(paths, output)
+    with pytest.raises(ValueError, match="min_count must be at least 1, got 0"):
+        PretokenCounts.merge_files([path], output, min_count=0)
+    with pytest.raises(FileNotFoundError):
+        PretokenCounts.merge_files([path, tmp_path / "missing"], output)
+    assert output.read_bytes() == old
+    assert {each.name for each in tmp_path.iterdir()} == {
+        *("output", "counts", "other", "cut.counts")
+    }
+
+
+def test_ctrl_c_ends_merging_of_files_and_leaves_nothing(tmp_path: Path):
+    path, output = tmp_path / "counts", tmp_path / "output"
+    PretokenCounts.count(write_words(tmp_path / "words.txt"), SPECIAL).save(path)
+    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        PretokenCounts.merge_files([path] * 200, output)  # 20 million entries
+    timer.join()
+    assert {each.name for each in tmp_path.iterdir()} == {"counts", "words.txt"}
+
+
+def write_words(path: Path) -> Path:
+    path.write_text(" ".join(f"w{number}é" for number in range(100_000)), encoding="utf-8")
+    return path
+
+
+def test_spans_are_counted_as_files_that_hold_only_them(tmp_path: Path):
+    path, rows = tmp_path / "text.txt", tmp_path / "rows.jsonl"
+    path.write_bytes(b"\xffone two<|end|>b btwo three\xff")
+    rows.write_bytes(b'{}\n{"text": "four"}\n[]\n')
+    counts = PretokenCounts.count(
+        [path, path, rows], SPECIAL, spans=[(1, 15), (18, 27), (3, 20)], num_threads=2
+    )
+    assert counts == counts_of("one two<|end|>", "two three", "four")
+    whole = tmp_path / "whole.txt"
+    whole.write_text("all of it")
+    assert PretokenCounts.count([whole], SPECIAL, spans=[None]) == counts_of("all of it")
+
+
+def test_what_is_no_span_is_refused(tmp_path: Path):
+    path, packed = tmp_path / "text.txt", tmp_path / "text.txt.gz"
+    path.write_text("0123456789")
+    packed.write_bytes(gzip.compress(b"0123456789"))
+    table = tmp_path / "table.parquet"
+    table.touch()
+    for name, span, message in [
+        (path, (0, 11), r"text\.txt were to be read, but it has 10 bytes"),
+        (path, (5, 5), "at least one"),
+        (packed, (0, 5), "only from its beginning"),
+        (table, (0, 5), "only from its beginning"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            PretokenCounts.count([name], SPECIAL, spans=[span])
+    with pytest.raises(ValueError, match="each of the 2 files, got 1"):
+        PretokenCounts.count([path, path], SPECIAL, spans=[(0, 3)])
+
+
 def test_progress_is_reported_and_may_end_the_counting(tmp_path: Path):
     path = tmp_path / "text"
     path.write_text("some words " * 100_000, encoding="utf-8")

@@ -75,6 +75,35 @@ def test_files_of_several_kinds_keep_their_order(small, tmp_path):
     assert np.load(tmp_path / "ids.npy").tolist() == expected
 
 
+def test_spans_give_the_ids_of_files_that_hold_only_them(small, tmp_path):
+    text, rows = tmp_path / "a.txt", write_rows(tmp_path / "b.jsonl", TEXTS)
+    data = f"one two{END} three wörds{END}".encode()
+    assert text.write_bytes(b"\xff" + data) == 47
+    border, lines = data.index(b" three") + 1, rows.read_bytes().splitlines(keepends=True)
+    output = tmp_path / "ids.npy"
+    spans = [(1, border), (border, len(data) + 1), (len(lines[0]), rows.stat().st_size)]
+    info = small.encode_file([text, text, rows], output, spans=spans, num_threads=2)
+    expected = small.encode(data.decode()) + ended(small, TEXTS[1:])
+    assert np.load(output).tolist() == expected
+    assert info.source == ("a.txt", "b.jsonl")
+    with pytest.raises(ValueError, match=r"a\.txt were to be read, but it has 47 bytes"):
+        small.encode_file(text, output, spans=[(1, 48)])
+    assert np.load(output).tolist() == expected
+
+
+def test_the_whole_array_is_shown_before_it_has_its_name(small, tmp_path):
+    path, output, shown = tmp_path / "a.txt", tmp_path / "ids.npy", []
+    path.write_text("some text " * 100)
+
+    def look(unfinished):
+        assert not output.exists()
+        shown.append(unfinished.read_bytes())
+
+    small.encode_file(path, output, before_sync=look)
+    assert shown == [output.read_bytes()]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
 def test_a_document_that_spells_a_special_token_may_be_plain_text(small, tmp_path):
     path = write_rows(tmp_path / "a.jsonl", [f"a{END}b"])
     small.encode_file(path, tmp_path / "ids.npy", allowed_special=())

@@ -30,7 +30,8 @@ class ClusterConfig:
     """Threads of a task."""
     max_memory_bytes: int | None = None
     """The most memory for a task's counts of pretokens, in bytes; more go to its disk, in TMPDIR,
-    where its share is copied to as well."""
+    where shares that are gzipped or on another machine are copied to as well. Learning alone holds
+    all pretokens of the text, see min_count."""
     bad_documents: Literal["fail", "skip"] = "fail"
     """What to do with a document that is not UTF-8 (or no JSON with a text, in .jsonl), or too
     long: fail the task, or skip the document, which the manifest then names."""
@@ -56,12 +57,18 @@ class PrepareConfig:
     preset: str = "stories"
     """Defaults to start from: stories, tinystories (10,000 entries), openwebtext (32,000)."""
     input: tuple[str, ...] = ("stories",)
-    """Training text: files (.txt, or .gz of one), or the name of a known corpus: stories is made
-    on the spot, tinystories and openwebtext are fetched from the Hugging Face Hub."""
+    """Training text: files (.txt, .jsonl, .parquet, or .gz of the first two), or the name of a
+    known corpus: stories is made on the spot, tinystories and openwebtext are fetched from the
+    Hugging Face Hub. With --executor also directories, patterns ('data/*.parquet'), URLs
+    (s3://bucket/text, hf://datasets/OWNER/NAME) and WARC files of text (.warc.wet.gz)."""
     valid: str | None = None
-    """Validation text: a file. A known corpus brings its own."""
+    """Validation text: a file, or what --input takes. A known corpus brings its own."""
     vocab_size: int = 2048
     """Entries of the vocabulary, at most, special tokens and the 256 bytes included."""
+    min_count: int = 1
+    """A pretoken that occurs less often has no part in learning the vocabulary. 1 is exact; 2
+    leaves out more than half of the distinct ones of text from the web, and so of the memory that
+    learning takes."""
     out: str | Path | None = None
     """Directory to write, data/PRESET if not given; files of the same names in it are replaced.
     With --executor also a URL, as the text then may be: s3://bucket/run."""

@@ -72,7 +72,9 @@ def _naming_the_extra(name: str) -> Generator[None, None, None]:
 def _make(config: PrepareConfig, directory: Path, report: Report) -> None:
     corpus = find_corpus(config, directory)
     report(f"text        {_describe(corpus)}")
-    tokenizer = Tokenizer.train(corpus.train, config.vocab_size, config.special_tokens)
+    tokenizer = Tokenizer.train(
+        corpus.train, config.vocab_size, config.special_tokens, min_count=config.min_count
+    )
     tokenizer.save(directory / "tokenizer.json")
     report(f"vocabulary  {len(tokenizer):,} entries, {len(tokenizer.merges):,} merges")
     for part, paths, extra in (

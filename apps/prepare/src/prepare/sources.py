@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prepare.cluster.cut import is_warc
 from prepare.config import PrepareConfig
 from prepare.stories import Story, tell_stories
 
@@ -73,6 +74,8 @@ def named_files(config: PrepareConfig) -> tuple[str, ...]:
 def _local_corpus(config: PrepareConfig) -> Corpus:
     paths = [Path(name) for name in named_files(config)]
     for path in paths:
+        if is_warc(path.name):
+            raise ValueError(f"{path} is read with --executor local, slurm or ray alone")
         if not path.is_file():
             raise FileNotFoundError(
                 f"no file {path}; --input and --valid take files, or one of the corpora"

@@ -157,6 +157,7 @@ class PretokenCounts:
         max_memory_bytes: int | None = None,
         num_threads: int | None = None,
         progress: Callable[[str, int, int], object] | None = None,
+        spans: Sequence[tuple[int, int] | None] | None = None,
     ) -> PretokenCounts:
         """Counts the pretokens of files.
 
@@ -175,11 +176,14 @@ class PretokenCounts:
                 merged from there. The result is the same. None means no bound.
             num_threads: Threads that count; None means one a core. The result is the same for any.
             progress: See `train_bpe`.
+            spans: For each file the bytes (start, stop) that are read of it, as if there were
+                nothing before and behind; None reads all. Compressed files and tables can be read
+                only whole.
 
         Raises:
             FileNotFoundError: A file is missing. Other trouble with files is another OSError.
             ValueError: A file is not UTF-8, JSON or Parquet where it should be, or has no such
-                field: file and place are named.
+                field: file and place are named. A span is not in its file.
             ImportError: A `.parquet` file, and pyarrow is not installed.
         """
 
@@ -221,6 +225,30 @@ class PretokenCounts:
         Raises:
             OSError: It cannot be read.
             ValueError: It is no such file, damaged, or of another version; the place is named.
+        """
+
+    @staticmethod
+    def merge_files(
+        paths: Sequence[str | PathLike[str]],
+        output_path: str | PathLike[str],
+        *,
+        min_count: int = 1,
+    ) -> None:
+        """Merges files that `save` wrote into one, in memory that does not grow with them.
+
+        It is, byte for byte, the file that loading, merging and saving would write. Memory is some
+        100 KiB a file; all are open at the same time. Ctrl-C ends it. An old file at `output_path`
+        stays whole until the new one is; damage at the very end of a file is found before that.
+
+        Args:
+            paths: One file at least.
+            output_path: What to write.
+            min_count: A pretoken that occurs less often, in all files together, is left out.
+
+        Raises:
+            OSError: One cannot be read or written.
+            ValueError: One is no such file, damaged, or of another version; the texts were not all
+                cut by the same; a sum exceeds 2**64 - 1; there is none.
         """
 
     @property
@@ -392,6 +420,7 @@ class BpeEncoder:
         max_expanded_bytes: int | None = None,
         num_threads: int | None = None,
         first_block: int = 0,
+        spans: Sequence[tuple[int, int] | None] | None = None,
     ) -> None:
         """Encodes files block by block: in order, on several threads, in memory that stays bounded.
 
@@ -412,11 +441,12 @@ class BpeEncoder:
             num_threads: Threads that encode; None means one a core. Blocks and ids are the same for
                 any.
             first_block: Blocks of the first file to leave out, as they were taken before.
+            spans: See `PretokenCounts.count`.
 
         Raises:
             FileNotFoundError: A file is missing. Other trouble with files is another OSError.
             ValueError: A file is not UTF-8, JSON or Parquet where it should be, or has no such
-                field: file and place are named, the first of several.
+                field: file and place are named, the first of several. A span is not in its file.
             ImportError: A `.parquet` file, and pyarrow is not installed.
         """
 

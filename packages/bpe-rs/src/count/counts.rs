@@ -1,7 +1,7 @@
 //! Counts to keep: merged with others, saved, loaded, given out in order.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::entries::Entries;
 use super::file::{CutBy, Reader};
@@ -143,6 +143,51 @@ impl PretokenCounts {
         }
         let cut_by = reader.cut_by().clone();
         Ok(Self::from_parts(cut_by, table, Runs::default()))
+    }
+
+    /// Merges files that were saved into one, in the place of what is at `output`: byte for byte the
+    /// file that loading, merging and saving would write, without the pretokens that occur less than
+    /// `min_count` times in all.
+    ///
+    /// Memory is some 100 KiB for each file, whatever their size; all are open at the same time. An
+    /// error, a file that is damaged at its very end as well, leaves what is at `output` as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::NoCounts`]; [`TrainError::OtherPattern`], [`TrainError::OtherSpecialTokens`] and
+    /// [`TrainError::CountOverflow`] as merging; those of [`PretokenCounts::load`];
+    /// [`TrainError::Write`].
+    pub fn merge_files(paths: &[PathBuf], output: &Path, min_count: u64) -> Result<(), TrainError> {
+        Self::merge_files_watched(paths, output, min_count, &Watch::default())
+    }
+
+    /// [`PretokenCounts::merge_files`], or [`TrainError::Interrupted`].
+    pub(crate) fn merge_files_watched(
+        paths: &[PathBuf],
+        output: &Path,
+        min_count: u64,
+        watch: &Watch,
+    ) -> Result<(), TrainError> {
+        let readers = paths.iter().map(|path| Reader::open(path));
+        let readers = readers.collect::<Result<Vec<_>, _>>()?;
+        let cut_by = readers
+            .first()
+            .ok_or(TrainError::NoCounts)?
+            .cut_by()
+            .clone();
+        for reader in &readers {
+            cut_by.check_same(reader.cut_by())?;
+        }
+        let nothing = PretokenTable::new();
+        let entries = Entries::new(&nothing, readers.into_iter().map(Ok), watch)?;
+        write_counts(
+            output,
+            Durability::Synced,
+            entries.min_count(min_count),
+            &cut_by,
+            watch,
+        )?;
+        Ok(())
     }
 
     /// All entries in order.

@@ -57,7 +57,17 @@ impl<'a> Entries<'a> {
     /// [`TrainError::Io`] and [`TrainError::DamagedCounts`] for what was spilled to disk,
     /// [`TrainError::CountOverflow`].
     pub fn next_entry(&mut self) -> Result<Option<(&[u8], u64)>, TrainError> {
+        self.next_watched(&Watch::default())
+    }
+
+    /// [`Entries::next_entry`], or [`TrainError::Interrupted`]: many may be left out before one is
+    /// given.
+    pub(super) fn next_watched(
+        &mut self,
+        watch: &Watch,
+    ) -> Result<Option<(&[u8], u64)>, TrainError> {
         while let Some(count) = self.next_sum()? {
+            watch.check()?;
             if count >= self.min_count {
                 return Ok(Some((&self.pretoken, count)));
             }

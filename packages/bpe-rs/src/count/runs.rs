@@ -17,9 +17,6 @@ use crate::watch::Watch;
 /// written four times.
 const FAN_IN: usize = 32;
 
-/// Entries between two looks at the watch: some 0.1 ms.
-const WATCH_INTERVAL: usize = 1 << 10;
-
 /// A temporary directory of runs. It goes with its last run, unless something went wrong.
 #[derive(Debug)]
 pub(super) struct RunDirectory {
@@ -100,14 +97,8 @@ pub(super) fn write_counts(
 ) -> Result<Totals, TrainError> {
     replace(path, durability, |file| {
         let mut writer = Writer::new(file, path, cut_by)?;
-        for number in 0_usize.. {
-            let Some((pretoken, count)) = entries.next_entry()? else {
-                break;
-            };
+        while let Some((pretoken, count)) = entries.next_watched(watch)? {
             writer.push(pretoken, count)?;
-            if number % WATCH_INTERVAL == 0 {
-                watch.check()?;
-            }
         }
         writer.finish()
     })

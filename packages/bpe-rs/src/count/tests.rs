@@ -194,6 +194,87 @@ fn threads_spill_into_the_same_counts() {
     assert_eq!(saved(&spill.finish(tables).unwrap()), saved(&whole));
 }
 
+/// Saves each of them to a file of its own.
+fn saved_in(directory: &Path, parts: &[Entries]) -> Vec<PathBuf> {
+    let numbered = parts.iter().enumerate();
+    let save = |(number, part): (usize, &Entries)| {
+        let path = directory.join(format!("{number}.counts"));
+        fs::write(&path, saved(&counts(part))).unwrap();
+        path
+    };
+    numbered.map(save).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn merging_files_writes_what_merging_in_memory_saves(
+        parts in prop::collection::vec(entries(), 1..9),
+        min_count in 1..1500_u64,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = saved_in(directory.path(), &parts);
+        let output = directory.path().join("output");
+        for min_count in [1, min_count] {
+            PretokenCounts::merge_files(&paths, &output, min_count).unwrap();
+            let kept = sums(&parts.concat()).into_iter().filter(|&(_, sum)| sum >= min_count);
+            prop_assert_eq!(fs::read(&output).unwrap(), saved(&counts(&kept.collect())));
+        }
+    }
+}
+
+#[test]
+fn files_that_cannot_be_merged_leave_the_old_file_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let parts = [
+        vec![(b"a".to_vec(), u64::MAX), (b"b".to_vec(), 7)],
+        vec![(b"c".to_vec(), 1)],
+    ];
+    let paths = saved_in(directory.path(), &parts);
+    let whole = fs::read(&paths[1]).unwrap();
+    let output = directory.path().join("output");
+    PretokenCounts::merge_files(&paths, &output, 1).unwrap();
+    let old = fs::read(&output).unwrap();
+    for at in 0..whole.len() {
+        fs::write(&paths[1], &whole[..at]).unwrap();
+        assert!(PretokenCounts::merge_files(&paths, &output, 1).is_err());
+        let mut changed = whole.clone();
+        changed[at] ^= 0x40;
+        fs::write(&paths[1], changed).unwrap();
+        assert!(PretokenCounts::merge_files(&paths, &output, 1).is_err());
+        assert_eq!(fs::read(&output).unwrap(), old);
+    }
+    fs::write(&paths[1], whole).unwrap();
+    let twice = [&paths[0], &paths[0]].map(Clone::clone);
+    let error = PretokenCounts::merge_files(&twice, &output, 1).unwrap_err();
+    assert!(matches!(error, TrainError::CountOverflow), "{error}");
+    let error = PretokenCounts::merge_files(&[], &output, 1).unwrap_err();
+    assert!(matches!(error, TrainError::NoCounts), "{error}");
+    let watch = Watch::default();
+    watch.interrupt();
+    let error = PretokenCounts::merge_files_watched(&paths, &output, u64::MAX, &watch).unwrap_err();
+    assert!(matches!(error, TrainError::Interrupted), "{error}");
+    let other = directory.path().join("1.counts");
+    PretokenCounts::new("other pattern", &["<|end|>"])
+        .save(&other)
+        .unwrap();
+    let error = PretokenCounts::merge_files(&paths, &output, 1).unwrap_err();
+    assert!(matches!(error, TrainError::OtherPattern { .. }), "{error}");
+    assert_eq!(fs::read(&output).unwrap(), old);
+    assert_eq!(files_in(directory.path()).len(), 3);
+}
+
+#[test]
+fn a_file_may_be_merged_into_its_own_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let part = vec![(b"a".to_vec(), 2)];
+    let paths = saved_in(directory.path(), &[part.clone(), part]);
+    PretokenCounts::merge_files(&paths, &paths[0], 1).unwrap();
+    let merged = PretokenCounts::load(&paths[0]).unwrap();
+    assert_eq!(listed(&merged, 0).unwrap(), [(b"a".to_vec(), 4)]);
+}
+
 #[test]
 fn without_a_bound_nothing_is_spilled() {
     let directory = tempfile::tempdir().unwrap();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::in_order::InOrder;
 use super::{BpeEncoder, SpecialIds, TokenCache};
 use crate::error::{PatternError, TrainError};
-use crate::input::{Block, FileOptions, Input, Place, TextCuts};
+use crate::input::{Block, FileOptions, FilePart, Input, Place, TextCuts};
 use crate::threads::{thread_pool, threads};
 use crate::watch::{Stage, Watch};
 
@@ -199,10 +199,24 @@ impl<'e> FilesEncoder<'e> {
     pub fn encode(
         &self,
         paths: &[PathBuf],
+        take: impl FnMut(EncodedBlock) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let parts: Vec<_> = paths.iter().map(FilePart::from).collect();
+        self.encode_parts(&parts, take)
+    }
+
+    /// Encodes parts of files, each as if it were a file of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`FilesEncoder::encode`], and [`TrainError::NoSuchPart`].
+    pub fn encode_parts(
+        &self,
+        parts: &[FilePart],
         mut take: impl FnMut(EncodedBlock) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
         let is_cut = self.is_cut();
-        let input = self.input(paths, &is_cut)?;
+        let input = self.input(parts, &is_cut)?;
         let queue = self.queue();
         thread::scope(|scope| {
             let encoding = scope.spawn(|| self.encode_input(&input, &queue));
@@ -227,13 +241,13 @@ impl<'e> FilesEncoder<'e> {
     /// The files, looked at; they are cut by [`FilesEncoder::is_cut`].
     pub(crate) fn input<'a>(
         &'a self,
-        paths: &[PathBuf],
+        parts: &[FilePart],
         is_cut: &'a (dyn Fn(&str, usize) -> bool + Sync),
     ) -> Result<Input<'a>, TrainError> {
         let special = &self.special.finder;
         let cuts = TextCuts { is_cut, special };
         let threads = threads(self.num_threads);
-        Input::files(paths, self.files.clone(), cuts, threads, &self.watch)
+        Input::files(parts, self.files.clone(), cuts, threads, &self.watch)
     }
 
     /// For what [`FilesEncoder::encode_input`] makes.

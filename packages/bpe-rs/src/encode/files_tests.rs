@@ -13,8 +13,8 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::tempdir;
 
 use crate::{
-    BpeEncoder, CL100K_PATTERN, EncodedBlock, FilesEncoder, GPT2_PATTERN, O200K_PATTERN, Pattern,
-    TokenIds, TrainError,
+    BpeEncoder, CL100K_PATTERN, EncodedBlock, FilePart, FilesEncoder, GPT2_PATTERN, O200K_PATTERN,
+    Pattern, TokenIds, TrainError,
 };
 
 const PATTERNS: [&str; 4] = [GPT2_PATTERN, CL100K_PATTERN, O200K_PATTERN, r"\w+|\s+"];
@@ -154,6 +154,34 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn parts_of_a_file_give_its_ids_if_they_meet_where_nothing_crosses() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("a.txt");
+    let text = ["bbé", "<|a|>", "b é b", "<|a|>", "'b b"].concat();
+    fs::write(&path, &text).unwrap();
+    let encoder = encoder(GPT2_PATTERN, SEPARATOR);
+    let border = text.find("<|a|>").unwrap() as u64 + 5;
+    let part = |bytes| FilePart {
+        path: path.clone(),
+        bytes: Some(bytes),
+    };
+    let parts = [part(0..border), part(border..text.len() as u64)];
+    let mut ours = Vec::new();
+    FilesEncoder::new(&encoder)
+        .block_bytes(3)
+        .encode_parts(&parts, |block| {
+            ours.push(block);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(ids_of(&ours), encoder.encode(&text).unwrap());
+    assert_eq!(
+        ours.iter().map(|block| block.byte_count).sum::<u64>(),
+        text.len() as u64
+    );
 }
 
 #[test]

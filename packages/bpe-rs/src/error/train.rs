@@ -138,6 +138,24 @@ pub enum TrainError {
         /// Its size when it was read.
         found: u64,
     },
+    /// There are no files of counts to merge, so nothing says what their texts were cut by.
+    #[error("there are no files of counts to merge; name at least one")]
+    NoCounts,
+    /// Bytes of a file that can't be read by themselves.
+    #[error(
+        "bytes {start} to {stop} of {} were to be read, but {}",
+        path.display(), no_part(*size)
+    )]
+    NoSuchPart {
+        /// The file.
+        path: PathBuf,
+        /// The first byte.
+        start: u64,
+        /// The byte behind the last.
+        stop: u64,
+        /// How many it has; None if it can't be read from the middle.
+        size: Option<u64>,
+    },
     /// A file of a kind that is not read.
     #[error(
         "{} is no text, and .{ending} is not unpacked here; unpack it, or pack it as .gz or .zst",
@@ -328,6 +346,14 @@ pub enum TrainError {
     /// The pretoken pattern cannot be used, or not on this text.
     #[error(transparent)]
     Pattern(#[from] PatternError),
+}
+
+/// How a message goes on about bytes of a file that can't be read by themselves.
+fn no_part(size: Option<u64>) -> String {
+    match size {
+        Some(size) => format!("it has {size} bytes, and at least one was to be among them"),
+        None => "it can be read only from its beginning to its end".to_owned(),
+    }
 }
 
 /// How a message goes on about what was spilled before.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::TrainError;
@@ -22,7 +23,34 @@ impl Compression {
     }
 }
 
-/// A file to be read.
+/// A file to be read, or some bytes of one.
+///
+/// ```
+/// use bpe_rs::FilePart;
+///
+/// let whole = FilePart::from("corpus.txt");
+/// let half = FilePart { bytes: Some(0..500), ..whole.clone() };
+/// # assert_eq!(half.path, whole.path);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePart {
+    /// The file.
+    pub path: PathBuf,
+    /// What is read of it, as if there were nothing before and behind; None means all. Only of a
+    /// file that is neither compressed nor a table: they can't be read from the middle.
+    pub bytes: Option<Range<u64>>,
+}
+
+impl<P: Into<PathBuf>> From<P> for FilePart {
+    fn from(path: P) -> Self {
+        Self {
+            path: path.into(),
+            bytes: None,
+        }
+    }
+}
+
+/// What is to be read.
 #[derive(Debug)]
 pub(super) struct InputFile {
     pub(super) path: PathBuf,
@@ -30,16 +58,27 @@ pub(super) struct InputFile {
     pub(super) number: usize,
     pub(super) compression: Option<Compression>,
     pub(super) is_jsonl: bool,
-    /// What must be read of it, whatever is appended later; None for a pipe or a device, which is
-    /// read to its end.
+    /// How much must be read of it, whatever is appended later; None for a pipe or a device, which
+    /// is read to its end.
     pub(super) size: Option<u64>,
+    /// The bytes that are read, where they are not all.
+    pub(super) part: Option<Part>,
+}
+
+/// Some bytes of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// The first of them; `InputFile::size` says how many there are.
+    pub(super) start: u64,
+    /// The size of the whole file.
+    pub(super) of: u64,
 }
 
 /// Looks at all files.
-pub(super) fn check_all(paths: &[PathBuf]) -> Result<Vec<InputFile>, TrainError> {
-    let numbered = paths.iter().enumerate();
+pub(super) fn check_all(parts: &[FilePart]) -> Result<Vec<InputFile>, TrainError> {
+    let numbered = parts.iter().enumerate();
     numbered
-        .map(|(number, path)| InputFile::check(path, number))
+        .map(|(number, part)| InputFile::check(part, number))
         .collect()
 }
 
@@ -49,7 +88,8 @@ const NOT_READ: [&str; 11] = [
 ];
 
 impl InputFile {
-    fn check(path: &Path, number: usize) -> Result<Self, TrainError> {
+    fn check(part: &FilePart, number: usize) -> Result<Self, TrainError> {
+        let path = part.path.as_path();
         let (name, compression) = match ending(path).as_str() {
             "gz" => (path.with_extension(""), Some(Compression::Gzip)),
             "zst" => (path.with_extension(""), Some(Compression::Zstd)),
@@ -59,13 +99,38 @@ impl InputFile {
         if NOT_READ.contains(&ending.as_str()) {
             return Err(TrainError::UnknownFormat { path, ending });
         }
-        Ok(Self {
-            size: checked_size(&path).map_err(|source| io_error(&path, source))?,
+        let size = checked_size(&path).map_err(|source| io_error(&path, source))?;
+        let file = Self {
+            size,
             path,
             number,
             compression,
             is_jsonl: matches!(ending.as_str(), "jsonl" | "ndjson"),
-        })
+            part: None,
+        };
+        match &part.bytes {
+            Some(bytes) => file.limited_to(bytes),
+            None => Ok(file),
+        }
+    }
+
+    fn limited_to(self, bytes: &Range<u64>) -> Result<Self, TrainError> {
+        match self.size {
+            Some(of) if self.is_plain() && bytes.start < bytes.end && bytes.end <= of => Ok(Self {
+                size: Some(bytes.end - bytes.start),
+                part: Some(Part {
+                    start: bytes.start,
+                    of,
+                }),
+                ..self
+            }),
+            size => Err(TrainError::NoSuchPart {
+                path: self.path,
+                start: bytes.start,
+                stop: bytes.end,
+                size: size.filter(|_| self.compression.is_none()),
+            }),
+        }
     }
 
     /// Whether it can be read from any position. (The system gives some files that it makes up as

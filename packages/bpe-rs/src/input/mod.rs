@@ -30,11 +30,11 @@ mod tests;
 mod texts;
 mod zst;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) use block::Block;
 pub(crate) use cut::TextCuts;
+pub use file::FilePart;
 pub(crate) use texts::{Text, batches_of};
 
 use crate::error::TrainError;
@@ -112,7 +112,7 @@ enum Source<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Files, each a text of its own or, if its name ends in `.jsonl` or `.ndjson`, one a line.
+    /// Files or parts of them, each a text of its own or, if its name ends in `.jsonl` or `.ndjson`, one a line.
     ///
     /// Both may be compressed (`.gz`, `.zst`). All are looked at before any is read: the last one
     /// missing should not be found out after hours. `num_threads` is how many will read.
@@ -121,13 +121,13 @@ impl<'a> Input<'a> {
     ///
     /// [`TrainError::Io`] for the first one that cannot be read.
     pub(crate) fn files(
-        paths: &[PathBuf],
+        parts: &[FilePart],
         mut options: FileOptions,
         cuts: TextCuts<'a>,
         num_threads: usize,
         watch: &'a Watch,
     ) -> Result<Self, TrainError> {
-        let mut files = file::check_all(paths)?;
+        let mut files = file::check_all(parts)?;
         if !options.in_order {
             // Pieces of plain files keep the threads busy that would wait for the others.
             files.sort_by_key(file::InputFile::is_plain);

@@ -1,6 +1,6 @@
 //! A plain file in pieces: any thread can read any of them, knowing nothing of the others.
 //!
-//! The file is divided into regions of `block_bytes`. Piece k goes from the first cut in region k to
+//! The file, or the part of it that is read, is divided into regions of `block_bytes`. Piece k goes from the first cut in region k to
 //! the first cut in any later region, so each byte belongs to one piece; where a region has no cut,
 //! its piece is empty. Where that first cut is depends on the file and the region alone, so the
 //! threads on both sides of it find the same one. A piece looks for its start in one region only:
@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::sync::Arc;
 
 use memchr::memchr_iter;
@@ -29,6 +30,9 @@ const AHEAD_BYTES: usize = 4 << 10;
 pub(super) struct PlainFile<'a> {
     input: Arc<InputFile>,
     file: File,
+    /// The bytes that are read of it: all, or a part.
+    bytes: Range<u64>,
+    /// Its size.
     size: u64,
     block_bytes: usize,
     cuts: Cuts<'a>,
@@ -43,8 +47,14 @@ impl<'a> PlainFile<'a> {
         watch: &'a Watch,
     ) -> Result<Self, TrainError> {
         let file = File::open(&input.path).map_err(|source| input.io_error(source))?;
+        let length = input.size.unwrap_or(0);
+        let (start, size) = match input.part {
+            Some(part) => (part.start, part.of),
+            None => (0, length),
+        };
         let plain = Self {
-            size: input.size.unwrap_or(0),
+            bytes: start..start + length,
+            size,
             input,
             file,
             block_bytes,
@@ -56,7 +66,12 @@ impl<'a> PlainFile<'a> {
     }
 
     pub(super) fn num_pieces(&self) -> u64 {
-        self.size.div_ceil(self.block_bytes as u64)
+        (self.bytes.end - self.bytes.start).div_ceil(self.block_bytes as u64)
+    }
+
+    /// Where a region begins.
+    fn region(&self, index: u64) -> u64 {
+        self.bytes.start + index * self.block_bytes as u64
     }
 
     /// Reads piece `index`, which may be empty, into the buffer.
@@ -67,7 +82,7 @@ impl<'a> PlainFile<'a> {
     ) -> Result<Taken<'a>, TrainError> {
         let mut view = View::new(self, index, buffer)?;
         let start = match index {
-            0 => Some(0),
+            0 => Some(self.bytes.start),
             _ => view.first_cut(index)?,
         };
         let (start, end) = match start {
@@ -75,7 +90,7 @@ impl<'a> PlainFile<'a> {
             None => (view.base, view.base),
         };
         let base = view.base;
-        if end == self.size {
+        if end == self.bytes.end {
             self.check_size()?;
         }
         Ok(Taken {
@@ -105,7 +120,7 @@ impl<'a> PlainFile<'a> {
     /// Reads on until the buffer, which begins at byte `base` of the file, holds all before `end`.
     fn fill(&self, buffer: &mut Buffer, base: u64, end: u64) -> Result<(), TrainError> {
         self.watch.check()?;
-        let wanted = end.min(self.size) - base;
+        let wanted = end.min(self.bytes.end) - base;
         while (buffer.filled().len() as u64) < wanted {
             let at = base + buffer.filled().len() as u64;
             match read_at(&self.file, buffer.space(wanted as usize), at) {
@@ -145,9 +160,9 @@ impl<'v, 'a> View<'v, 'a> {
         index: u64,
         buffer: &'v mut Buffer,
     ) -> Result<Self, TrainError> {
-        let region = index * plain.block_bytes as u64;
+        let region = plain.region(index);
         let margin = plain.cuts.margin();
-        let base = region.saturating_sub(margin as u64);
+        let base = region.saturating_sub(margin as u64).max(plain.bytes.start);
         buffer.clear();
         let behind = plain.block_bytes + AHEAD_BYTES + margin;
         plain.fill(buffer, base, region + behind as u64)?;
@@ -160,12 +175,12 @@ impl<'v, 'a> View<'v, 'a> {
 
     /// The first cut in the regions behind that of `index`, or the end of the file.
     fn end_after(&mut self, index: u64) -> Result<u64, TrainError> {
-        let first = (index + 1) * self.plain.block_bytes as u64;
+        let first = self.plain.region(index + 1);
         for region in index + 1..self.plain.num_pieces() {
             if let Some(cut) = self.first_cut(region)? {
                 return Ok(cut);
             }
-            let searched = (region + 1) * self.plain.block_bytes as u64 - first;
+            let searched = self.plain.region(region + 1) - first;
             if let Some(limit) = self.plain.cuts.exceeded_by(searched) {
                 let line = self.plain.lines_before(first)? + 1;
                 return Err(self.plain.input.line_too_long(line, limit));
@@ -177,8 +192,8 @@ impl<'v, 'a> View<'v, 'a> {
     /// The first cut in a region: a function of the file and the region, whoever asks.
     fn first_cut(&mut self, region: u64) -> Result<Option<u64>, TrainError> {
         let plain = self.plain;
-        let mut start = region * plain.block_bytes as u64;
-        let last = plain.size.min(start + plain.block_bytes as u64);
+        let mut start = plain.region(region);
+        let last = plain.bytes.end.min(plain.region(region + 1));
         let mut window = FIRST_WINDOW as u64;
         while start < last {
             let end = last.min(start + window);
@@ -191,9 +206,10 @@ impl<'v, 'a> View<'v, 'a> {
     }
 
     fn first_cut_between(&mut self, start: u64, end: u64) -> Result<Option<u64>, TrainError> {
-        let margin = self.plain.cuts.margin() as u64;
+        let (margin, bytes) = (self.plain.cuts.margin() as u64, &self.plain.bytes);
         self.plain.fill(self.buffer, self.base, end + margin)?;
-        let around = start.saturating_sub(margin)..self.plain.size.min(end + margin);
+        let first = start.saturating_sub(margin).max(bytes.start);
+        let around = first..bytes.end.min(end + margin);
         let at = |place: u64| (place - self.base) as usize;
         let bytes = &self.buffer.filled()[at(around.start)..at(around.end)];
         let places = (start - around.start) as usize..(end - around.start) as usize;

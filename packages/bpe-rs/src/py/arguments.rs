@@ -7,6 +7,8 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyUnicodeEncodeError, PyVal
 use pyo3::prelude::*;
 use pyo3::types::{PyMapping, PyString};
 
+use crate::FilePart;
+
 /// One path or several.
 #[derive(FromPyObject)]
 pub(super) enum Paths {
@@ -21,6 +23,27 @@ impl From<Paths> for Vec<PathBuf> {
             Paths::Many(paths) => paths,
         }
     }
+}
+
+/// Files, and the bytes of each that are read: `spans` is as long as `paths`, or None for all.
+pub(super) fn parts(
+    paths: Paths,
+    spans: Option<Vec<Option<(u64, u64)>>>,
+) -> PyResult<Vec<FilePart>> {
+    let paths = Vec::from(paths);
+    let spans = spans.unwrap_or_else(|| vec![None; paths.len()]);
+    if spans.len() != paths.len() {
+        return Err(PyValueError::new_err(format!(
+            "spans must have a span, or None, for each of the {} files, got {}",
+            paths.len(),
+            spans.len()
+        )));
+    }
+    let of = |(path, span): (PathBuf, Option<(u64, u64)>)| FilePart {
+        path,
+        bytes: span.map(|(start, stop)| start..stop),
+    };
+    Ok(paths.into_iter().zip(spans).map(of).collect())
 }
 
 /// An argument that must be a whole number of the type's range.

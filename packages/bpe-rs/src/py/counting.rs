@@ -1,15 +1,15 @@
 //! How texts are read and cut, as Python says it.
 
 use std::ffi::CString;
-use std::path::PathBuf;
 
 use pyo3::exceptions::{PyUserWarning, PyValueError};
 use pyo3::prelude::*;
 
 use super::arguments::{OwnedText, Text, at_least, owned};
+use super::files::{check_whole, is_table};
 use super::texts::count_texts;
 use super::watched::watched;
-use crate::{Counter, Pattern, PretokenCounts};
+use crate::{Counter, FilePart, Pattern, PretokenCounts};
 
 /// The options of counting; None where nothing was said.
 #[derive(Clone, Default)]
@@ -82,22 +82,21 @@ impl Counting {
         &self,
         py: Python<'_>,
         counter: &Counter,
-        paths: Vec<PathBuf>,
+        parts: Vec<FilePart>,
         progress: Option<&Py<PyAny>>,
     ) -> PyResult<PretokenCounts> {
         let progress = || progress.map(|progress| progress.clone_ref(py));
-        let is_parquet =
-            |path: &PathBuf| path.extension().is_some_and(|ending| ending == "parquet");
-        let (tables, files): (Vec<_>, Vec<_>) = paths.into_iter().partition(is_parquet);
+        let (tables, files): (Vec<_>, Vec<_>) = parts.into_iter().partition(is_table);
+        check_whole(&tables)?;
         let watch = counter.watch();
-        let job = || counter.count_files(&files);
+        let job = || counter.count_parts(&files);
         let mut counts = watched(py, &watch, progress(), |_, _| Ok(()), job)?.complete()?;
         if !tables.is_empty() {
             let field = self.text_field.as_deref().unwrap_or("text");
             let read_texts = py.import("bpe_rs._parquet")?.getattr("read_texts")?;
             let more = count_texts(py, counter, progress(), |feed| {
-                tables.iter().try_for_each(|path| {
-                    let batches = read_texts.call1((path, field))?.try_iter()?;
+                tables.iter().try_for_each(|table| {
+                    let batches = read_texts.call1((&table.path, field))?.try_iter()?;
                     batches
                         .into_iter()
                         .try_for_each(|texts| feed.extend(&texts?))

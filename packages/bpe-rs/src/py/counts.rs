@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyIterator, PyList, PyString};
 
-use super::arguments::{OwnedText, Paths, Text};
+use super::arguments::{OwnedText, Paths, Text, at_least, parts};
 use super::counting::Counting;
 use super::texts::count_texts;
 use super::watched::watched;
@@ -64,11 +64,11 @@ impl PyPretokenCounts {
         signature = (
             input_path, special_tokens=Vec::new(), *, pattern=None, max_pretoken_bytes=None,
             text_field=None, max_expanded_bytes=None, max_memory_bytes=None, num_threads=None,
-            progress=None
+            progress=None, spans=None
         ),
         text_signature = "(input_path, special_tokens=(), *, pattern=GPT2_PATTERN, \
             max_pretoken_bytes=None, text_field='text', max_expanded_bytes=None, \
-            max_memory_bytes=None, num_threads=None, progress=None)"
+            max_memory_bytes=None, num_threads=None, progress=None, spans=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn count(
@@ -82,7 +82,9 @@ impl PyPretokenCounts {
         max_memory_bytes: Option<&Bound<'_, PyAny>>,
         num_threads: Option<&Bound<'_, PyAny>>,
         progress: Option<Py<PyAny>>,
+        spans: Option<Vec<Option<(u64, u64)>>>,
     ) -> PyResult<Self> {
+        let parts = parts(input_path, spans)?;
         let counting = Counting::new(special_tokens, pattern, max_pretoken_bytes)?.reading(
             text_field,
             max_expanded_bytes,
@@ -90,7 +92,7 @@ impl PyPretokenCounts {
             num_threads,
         )?;
         let counter = counting.counter()?;
-        let counts = counting.count_files(py, &counter, input_path.into(), progress.as_ref())?;
+        let counts = counting.count_files(py, &counter, parts, progress.as_ref())?;
         Ok(Self::new(counting, counts))
     }
 
@@ -137,6 +139,20 @@ impl PyPretokenCounts {
             ..Counting::default()
         };
         Ok(Self::new(counting, counts))
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (paths, output_path, *, min_count=None), text_signature = "(paths, output_path, *, min_count=1)")]
+    fn merge_files(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        output_path: PathBuf,
+        min_count: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let min_count = at_least("min_count", 1, min_count)?.unwrap_or(1);
+        let watch = Watch::default();
+        let job = || PretokenCounts::merge_files_watched(&paths, &output_path, min_count, &watch);
+        watched(py, &watch, None, |_, _| Ok(()), job)?.complete()
     }
 
     #[getter]

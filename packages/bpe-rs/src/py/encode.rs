@@ -10,7 +10,9 @@ use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyList, PyMapping, PyString};
 
-use super::arguments::{Paths, Text, at_least, explain_surrogate, integer, names, special_ids};
+use super::arguments::{
+    Paths, Text, at_least, explain_surrogate, integer, names, parts, special_ids,
+};
 use super::files::FilesToPython;
 use crate::encode::TokenId;
 use crate::{BpeEncoder, Dropout, EncodeStream, FilesEncoder, Pattern, PatternError, SpecialIds};
@@ -268,11 +270,12 @@ impl PyBpeEncoder {
     #[pyo3(
         signature = (
             input_path, take, *, row_separator=None, file_separator=None,
-            text_field=Text("text"), max_expanded_bytes=None, num_threads=None, first_block=None
+            text_field=Text("text"), max_expanded_bytes=None, num_threads=None, first_block=None,
+            spans=None
         ),
         text_signature = "($self, input_path, take, *, row_separator=None, \
             file_separator=None, text_field='text', max_expanded_bytes=None, num_threads=None, \
-            first_block=0)"
+            first_block=0, spans=None)"
     )]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn encode_files<'py>(
@@ -286,7 +289,9 @@ impl PyBpeEncoder {
         max_expanded_bytes: Option<&Bound<'py, PyAny>>,
         num_threads: Option<&Bound<'py, PyAny>>,
         first_block: Option<&Bound<'py, PyAny>>,
+        spans: Option<Vec<Option<(u64, u64)>>>,
     ) -> PyResult<()> {
+        let parts = parts(input_path, spans)?;
         let row_separator = at_least("row_separator", 0, row_separator)?;
         let file_separator = at_least("file_separator", 0, file_separator)?;
         let max_expanded_bytes = at_least("max_expanded_bytes", 0, max_expanded_bytes)?;
@@ -308,7 +313,7 @@ impl PyBpeEncoder {
             take,
         };
         let first_block = at_least("first_block", 0, first_block)?.unwrap_or(0);
-        files.encode(&Vec::from(input_path), first_block)
+        files.encode(&parts, first_block)
     }
 
     fn stream(&self) -> PyEncodeStream {

@@ -1,6 +1,6 @@
 //! `BpeEncoder.encode_files`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use pyo3::pybacked::PyBackedStr;
 
 use super::watched::{Attendant, watched};
 use crate::input::{Input, Place, batches_of};
-use crate::{EncodedBlock, FilesEncoder, TokenIds};
+use crate::{EncodedBlock, FilePart, FilesEncoder, TokenIds, TrainError};
 
 /// How long signal handlers may have to wait for a block.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(20);
@@ -52,11 +52,14 @@ pub(super) struct FilesToPython<'a, 'py> {
 
 impl FilesToPython<'_, '_> {
     /// All of `paths`, but for the first blocks of the first of them.
-    pub(super) fn encode(&self, paths: &[PathBuf], mut first_block: u64) -> PyResult<()> {
+    pub(super) fn encode(&self, parts: &[FilePart], mut first_block: u64) -> PyResult<()> {
         let mut first_file = 0;
-        for run in paths.chunk_by(|left, right| !is_parquet(left) && !is_parquet(right)) {
+        for run in parts.chunk_by(|left, right| !is_table(left) && !is_table(right)) {
             match run {
-                [path] if is_parquet(path) => self.encode_table(path, first_file, first_block)?,
+                [table] if is_table(table) => {
+                    check_whole(run)?;
+                    self.encode_table(&table.path, first_file, first_block)?;
+                }
                 _ => self.encode_run(run, first_file, first_block)?,
             }
             first_file += run.len();
@@ -65,10 +68,10 @@ impl FilesToPython<'_, '_> {
         Ok(())
     }
 
-    fn encode_run(&self, paths: &[PathBuf], first_file: usize, first_block: u64) -> PyResult<()> {
+    fn encode_run(&self, parts: &[FilePart], first_file: usize, first_block: u64) -> PyResult<()> {
         let encoder = (self.encoder)(first_block);
         let is_cut = encoder.is_cut();
-        let input = self.py.detach(|| encoder.input(paths, &is_cut))?;
+        let input = self.py.detach(|| encoder.input(parts, &is_cut))?;
         let mut ends = encoder.ends();
         self.encode_input(&encoder, &input, |place, block| EncodedBlock {
             file: first_file + place.file,
@@ -124,6 +127,23 @@ impl FilesToPython<'_, '_> {
     }
 }
 
-fn is_parquet(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "parquet")
+/// Whether a file is a table, which pyarrow reads.
+pub(super) fn is_table(part: &FilePart) -> bool {
+    let ending = part.path.extension();
+    ending.is_some_and(|ending| ending == "parquet")
+}
+
+/// Refuses parts of tables.
+pub(super) fn check_whole(tables: &[FilePart]) -> Result<(), TrainError> {
+    let part = tables
+        .iter()
+        .find_map(|table| Some((table, table.bytes.as_ref()?)));
+    part.map_or(Ok(()), |(table, bytes)| {
+        Err(TrainError::NoSuchPart {
+            path: table.path.clone(),
+            start: bytes.start,
+            stop: bytes.end,
+            size: None,
+        })
+    })
 }

@@ -1,13 +1,11 @@
 //! `train_bpe`.
 
-use std::path::PathBuf;
-
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
-use super::arguments::{OwnedText, Paths, Text, at_least, choice, integer};
+use super::arguments::{OwnedText, Paths, Text, at_least, choice, integer, parts};
 use super::counting::Counting;
 use super::counts::PyPretokenCounts;
 use super::watched::{Outcome, watched};
@@ -87,8 +85,8 @@ pub(super) fn train_bpe<'py>(
             train(py, &trainer, progress, || trainer.train(&*counts.lock()))?
         }
         Source::Paths(paths) => {
-            let paths: Vec<PathBuf> = paths.into();
-            let counts = counting.count_files(py, trainer.counter(), paths, progress.as_ref())?;
+            let parts = parts(paths, None)?;
+            let counts = counting.count_files(py, trainer.counter(), parts, progress.as_ref())?;
             train(py, &trainer, progress, || trainer.train(counts))?
         }
     };

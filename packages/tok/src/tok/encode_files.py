@@ -7,8 +7,9 @@ Rust reads and encodes, on several threads, and gives the ids of one block after
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,6 +40,8 @@ def encode_file(
     num_threads: int | None = None,
     extra: Mapping[str, Any] | None = None,
     progress: Callable[[int], object] | None = None,
+    spans: Sequence[tuple[int, int] | None] | None = None,
+    before_sync: Callable[[Path], object] | None = None,
 ) -> TokenFileInfo:
     """Encodes files into one token file, on several threads, in memory that does not grow with it.
 
@@ -63,12 +66,17 @@ def encode_file(
         num_threads: None means all cores; the result is the same for any number.
         extra: kept in the sidecar; anything that JSON holds.
         progress: called after each block with the bytes of text done so far.
+        spans: for each file the bytes (start, stop) that are read of it, as if there were nothing
+            before and behind; None reads all. Compressed files and tables can be read only whole.
+        before_sync: called with the file of all ids, under the name that it has until it is on the
+            disk: who hashes it on another thread has the processor while this one waits.
 
     Raises:
         FileNotFoundError: a file or the output's directory does not exist.
         ValueError: invalid UTF-8 or JSON, a row without a text (each names the file and the place),
             no text at all, a separator that is no special token or that rows have need of, an
-            output path that is not `.npy` or whose files would replace an input.
+            output path that is not `.npy` or whose files would replace an input, a span that is not
+            in its file.
         KeyError: `allowed_special` names a token that is no special token.
         TypeError: `extra` is not JSON.
         ImportError: a `.parquet` file, and pyarrow is not installed.
@@ -81,6 +89,7 @@ def encode_file(
         allowed_special=allowed_special,
         text_field=text_field,
         extra=extra,
+        spans=spans,
     )
     output = npy_path(output_path)
     job.check_outputs(output, sidecar_path(output))
@@ -96,6 +105,9 @@ def encode_file(
         info = job.info(writer)
         writer.finish()
         sidecar_file.write(info.to_json().encode())
+        if before_sync:
+            ids_file.flush()
+            before_sync(Path(ids_file.name))
     return info
 
 
@@ -111,6 +123,8 @@ class Job:
     """None means all."""
     text_field: str
     extra: Mapping[str, Any]
+    spans: Sequence[tuple[int, int] | None] | None = None
+    """The bytes of each file that are read; None means all."""
 
     @classmethod
     def check(
@@ -122,13 +136,15 @@ class Job:
         allowed_special: Special,
         text_field: str,
         extra: Mapping[str, Any] | None,
+        spans: Sequence[tuple[int, int] | None] | None = None,
     ) -> Self:
         """Refuses what could not come to a good end: a mistake shall not cost the whole run."""
         inputs = _input_paths(input_path)
         json.dumps(extra, allow_nan=False)
         _check_separator(tokenizer, document_separator, inputs)
         allowed = None if allowed_special == "all" else tuple(sorted(set(allowed_special)))
-        return cls(tokenizer, inputs, document_separator, allowed, text_field, dict(extra or {}))
+        kept = dict(extra or {})
+        return cls(tokenizer, inputs, document_separator, allowed, text_field, kept, spans)
 
     @property
     def separator_id(self) -> int | None:
@@ -166,6 +182,7 @@ class Job:
             max_expanded_bytes=max_expanded_bytes,
             num_threads=num_threads,
             first_block=first_block,
+            spans=self.spans and self.spans[first_file:],
         )
 
     def info(self, writer: TokenWriter, shard: Mapping[str, Any] | None = None) -> TokenFileInfo:
@@ -184,10 +201,15 @@ class Job:
             document_count=writer.document_count,
             vocab_size=self.tokenizer.max_token_id + 1,
             tokenizer_hash=self.tokenizer.fingerprint,
-            source=tuple(path.name for path in self.inputs),
+            source=tuple(path.name for path in self._named_inputs()),
             extra=self.extra,
             shard=shard,
         )
+
+    def _named_inputs(self) -> Iterable[Path]:
+        if self.spans is None:
+            return self.inputs
+        return (path for path, _ in groupby(self.inputs))
 
 
 def _input_paths(input_path: StrPath | Sequence[StrPath]) -> tuple[Path, ...]:

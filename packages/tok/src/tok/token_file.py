@@ -38,7 +38,7 @@ class TokenFileInfo:
     tokenizer_hash: str
     """`Tokenizer.fingerprint`, in hex."""
     source: tuple[str, ...]
-    """Names of the text files, in order."""
+    """Names of the text files, in order; of parts of a file, one after the other, its name once."""
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Whatever the caller wants to keep with the ids."""
     shard: Mapping[str, Any] | None = None

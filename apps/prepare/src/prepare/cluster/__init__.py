@@ -4,7 +4,7 @@
 the tasks of each stage; `status.read_status` tells how far a run is.
 
     plan       which bytes of which files are whose share           cut.py, plan.py
-    count      a share -> a file of pretoken counts                 documents.py, stages.py
+    count      a share -> a file of pretoken counts                 text.py, documents.py, stages.py
     merge      up to 32 such files -> one, as often as needed
     learn      the counts -> tokenizer.json
     encode     a share -> a token file

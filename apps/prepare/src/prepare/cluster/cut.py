@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import BinaryIO
 ROWS = {".jsonl", ".ndjson"}
 # Not .zst: Python's reader of it ends at a file's first frame, and is silent where it is cut short.
 WHOLE = {".parquet", ".zst"}
+_WARC = re.compile(r"\.(warc|wet)(\.(gz|zst))?$", re.IGNORECASE)
 BLOCK_BYTES = 2**20
 
 
@@ -55,6 +57,11 @@ def is_gzip(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() == ".gz"
 
 
+def is_warc(path: str) -> bool:
+    """Whether a file is a WARC file, by its name: `.warc`, `.wet`, packed or not."""
+    return _WARC.search(path) is not None
+
+
 def content_name(path: str) -> str:
     """The name of a file's content: without `.gz`."""
     name = PurePosixPath(path)
@@ -64,13 +71,13 @@ def content_name(path: str) -> str:
 def document_end(path: str, special_tokens: Sequence[str]) -> bytes | None:
     """The bytes that end each document of a file; None where none can be told from the others.
 
-    In rows it is the end of a line. Tables and `.zst` files are not taken apart here. In text it is
-    the first special token, unless an occurrence of that could overlap with one of another special
-    token, or of its own: then which of the two a place is depends on what stands before it, and a
-    search from the middle could err.
+    In rows it is the end of a line. Tables, `.zst` and WARC files are not taken apart here. In text
+    it is the first special token, unless an occurrence of that could overlap with one of another
+    special token, or of its own: then which of the two a place is depends on what stands before it,
+    and a search from the middle could err.
     """
     suffix = PurePosixPath(content_name(path)).suffix.lower()
-    if suffix in WHOLE:
+    if suffix in WHOLE or is_warc(path):
         return None
     if suffix in ROWS:
         return b"\n"

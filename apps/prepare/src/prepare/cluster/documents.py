@@ -1,11 +1,11 @@
-"""Documents of a share: read one after the other, looked at, and copied if they are good."""
+"""Documents one after the other: looked at, and copied if they are good."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 BLOCK_BYTES = 2**20
 
@@ -36,6 +36,22 @@ class Reader(Protocol):
         """The next bytes, so many at most; none at the end."""
         ...
 
+
+class Writer(Protocol):
+    """What bytes are written to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Appends bytes; returns how many."""
+        ...
+
+
+class _Nowhere:
+    def write(self, data: bytes, /) -> int:
+        return len(data)
+
+
+NOWHERE: Writer = _Nowhere()
+"""For who only wants to know which documents are bad."""
 
 Problem = Callable[[bytes], str | None]
 """What is wrong with a document; None for nothing."""
@@ -69,13 +85,18 @@ def row_problem(line: bytes) -> str | None:
     return None
 
 
+def too_long(max_document_bytes: int) -> str:
+    """What is wrong with a longer document."""
+    return f"is longer than {max_document_bytes:,} bytes (--max-document-bytes)"
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
 def copy_documents(
     source: Reader,
-    target: BinaryIO,
+    target: Writer,
     *,
     end: bytes,
     problem: Problem,
@@ -96,11 +117,10 @@ def copy_documents(
         file: what `BadDocument` shall name.
         start: where in `file` the source begins.
     """
-    too_long = f"is longer than {max_document_bytes:,} bytes (--max-document-bytes)"
     for offset, run, size in _runs(source, end, max_document_bytes):
         at = start + offset
         if run is None:
-            yield BadDocument(file, at, size, too_long)
+            yield BadDocument(file, at, size, too_long(max_document_bytes))
         # Text is looked at by the megabyte: what is UTF-8 as a whole is so in all its documents.
         elif problem is text_problem and size <= max_document_bytes and not problem(run):
             target.write(run)
@@ -108,7 +128,7 @@ def copy_documents(
             for document in _split(run, end):
                 reason = problem(document)
                 if len(document) > max_document_bytes:
-                    reason = too_long
+                    reason = too_long(max_document_bytes)
                 if reason:
                     yield BadDocument(file, at, len(document), reason)
                 else:

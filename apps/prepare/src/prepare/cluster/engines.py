@@ -28,7 +28,7 @@ from datatrove.executor.base import PipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from loguru import logger
 
-from prepare.cluster.child import run_child
+from prepare.cluster.child import end_child, run_child
 from prepare.cluster.folder import Folder
 from prepare.cluster.plan import Plan, Stage
 from prepare.cluster.stages import Limits, note_name, record_name
@@ -43,7 +43,7 @@ class TaskFailed(RuntimeError):
 
 
 class TaskStep(PipelineStep):
-    """A stage as datatrove's pipelines have them: each rank is one task, done in a new process."""
+    """A stage as datatrove's pipelines have them: a rank is a task, done in another process."""
 
     name = "prepare"
     type = "groundup"
@@ -116,7 +116,8 @@ def run_local(url: str, plan: Plan, config: ClusterConfig) -> None:
     for stage in plan.stages:
         _run(
             _Local(
-                pipeline=[_step(url, stage, config)],
+                # A stage of one task (learn) has the machine for itself.
+                pipeline=[_step(url, stage, config, max(1, config.workers // stage.tasks))],
                 tasks=stage.tasks,
                 workers=min(config.workers, stage.tasks),
                 logging_dir=_logging_dir(url, stage),
@@ -168,8 +169,11 @@ def run_ray(url: str, plan: Plan, config: ClusterConfig) -> None:
 def _run(executor: _ByRecords) -> None:
     if not executor.get_incomplete_ranks():
         return  # and nothing needs to be started for it
-    with suppress(TaskFailed):  # Ray's executor raises nothing
-        executor.run()
+    try:
+        with suppress(TaskFailed):  # Ray's executor raises nothing
+            executor.run()
+    finally:
+        end_child()
     if missing := executor.get_incomplete_ranks():
         raise TaskFailed(executor.describe_failure(missing))
 
@@ -243,8 +247,9 @@ def _output(*command: str) -> str:
     return done.stdout
 
 
-def _step(url: str, stage: Stage, config: ClusterConfig) -> TaskStep:
-    return TaskStep(url, stage.name, Limits(config.threads, config.max_memory_bytes))
+def _step(url: str, stage: Stage, config: ClusterConfig, workers: int = 1) -> TaskStep:
+    """The step of a stage, each task of which has the threads of so many workers."""
+    return TaskStep(url, stage.name, Limits(workers * config.threads, config.max_memory_bytes))
 
 
 def _logging_dir(url: str, stage: Stage) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +31,31 @@ def file_system(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
             " 'prepare-app[s3]'"
         ) from error
     return cast(fsspec.AbstractFileSystem, system), cast(str, name)
+
+
+def find_files(name: str) -> list[str]:
+    """The files that a path or URL stands for: itself, those in a directory, those of a pattern.
+
+    Of a directory (`hf://datasets/OWNER/NAME`) and all below it, those whose names end as text's
+    do; of a pattern (`data/*.parquet`), each that fits. They come in the order of their names.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: as `file_system`.
+    """
+    system, place = file_system(name)
+    if system.exists(place) and not system.isdir(place):
+        return [name]
+    if glob.has_magic(place):
+        found = [path for path in map(str, system.glob(place)) if not system.isdir(path)]
+    else:
+        found = [path for path in map(str, system.find(place)) if _READ.search(path.lower())]
+    if not found:
+        raise FileNotFoundError(f"no file {name}")
+    return [str(system.unstrip_protocol(path)) if "://" in name else path for path in sorted(found)]
+
+
+_READ = re.compile(r"\.(txt|jsonl|ndjson|parquet|warc|wet)(\.gz|\.zst)?$")
 
 
 class Folder:
@@ -73,6 +100,33 @@ class Folder:
         self._system.get_file(self.path(name), str(target))
         return target
 
+    def local_copy(self, name: str, scratch: Path) -> Path:
+        """The file `name`, where it is if that is a local disk, else as a copy in `scratch`.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        if isinstance(self._system, LocalFileSystem):
+            return Path(self.path(name))
+        return self.fetch(name, scratch / name.replace("/", "-"))
+
+    @contextmanager
+    def making(self, name: str, scratch: Path) -> Generator[Path, None, None]:
+        """Where to make the file `name`, with its sidecar if it is a token file.
+
+        On a local disk that is its place, and who makes it must do so whole or not at all, as
+        bpe-rs and tok do; elsewhere it is a file in `scratch`, which is put there at the end.
+        """
+        if isinstance(self._system, LocalFileSystem):
+            path = Path(self.path(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield path
+            return
+        path = scratch / name.rsplit("/", 1)[-1]
+        yield path
+        for made in (path, path.with_suffix(".json")) if path.suffix == ".npy" else (path,):
+            self.publish(made, name[: len(name) - len(path.name)] + made.name)
+
     def publish(self, source: Path, name: str) -> None:
         """Puts a copy of `source` at `name`, in the place of what is there, whole or not at all."""
         if isinstance(self._system, LocalFileSystem):
@@ -107,7 +161,8 @@ class Folder:
                 self.remove(f"{directory}/{name}")
 
 
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+# Ours and tok's; bpe-rs'.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp|\.pretoken-counts-\d+-\d+\.tmp")
 
 
 def _replace(target: Path, source: Path) -> None:

@@ -22,6 +22,10 @@ FORMAT, VERSION = "groundup-prepare-plan", 1
 FAN_IN = 32
 """Files of counts that one task merges: a thousand are one after two stages."""
 
+VERSIONS = ("ETag", "mtime", "LastModified", "blob_id")
+"""What file systems call that which changes when a file is written again: S3, disks, others, the
+Hugging Face Hub."""
+
 BadDocuments = Literal["fail", "skip"]
 
 
@@ -36,6 +40,8 @@ class Settings:
     max_document_bytes: int
     sources: Mapping[str, Any]
     """Where the text is from, as it was asked for."""
+    min_count: int = 1
+    """A pretoken that occurs less often has no part in learning."""
 
     @property
     def content(self) -> dict[str, Any]:
@@ -169,7 +175,7 @@ def describe(path: str) -> TextFile:
         info = cast(dict[str, Any], system.info(name))
     except FileNotFoundError:
         raise FileNotFoundError(f"no file {path}") from None
-    version = info.get("ETag") or info.get("mtime") or info.get("LastModified") or ""
+    version = next((info[key] for key in VERSIONS if info.get(key)), "")
     return TextFile(path, int(info["size"] or 0), str(version))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from bpe_rs import PretokenCounts
 from tok import Tokenizer
 
+from prepare.cluster.cut import is_warc
 from prepare.cluster.engines import (
     TaskFailed,
     check_slurm,
@@ -18,9 +19,10 @@ from prepare.cluster.engines import (
     run_ray,
     submit_slurm,
 )
-from prepare.cluster.folder import Folder
+from prepare.cluster.folder import Folder, find_files
 from prepare.cluster.plan import PLAN, Plan, Settings, check_unchanged, make_plan
 from prepare.cluster.status import read_status
+from prepare.cluster.warc import check_installed as check_warc_installed
 from prepare.config import ClusterConfig, PrepareConfig, is_url
 from prepare.sources import KNOWN_CORPORA, find_corpus, named_files
 
@@ -99,9 +101,13 @@ def find_or_make_plan(config: PrepareConfig, folder: Folder) -> Plan:
 
 def _find_text(config: PrepareConfig) -> tuple[list[str], list[str], Mapping[str, float]]:
     """Paths or URLs of the training and of the validation text, and what is known of the latter."""
-    if any(is_url(name) for name in (*config.input, config.valid or "")):
+    if not KNOWN_CORPORA & set(config.input):
         *train, valid = map(_absolute, named_files(config))
-        return train, [valid], {}
+        parts = [find_files(name) for name in train], [find_files(valid)]
+        train, valid = ([path for paths in part for path in paths] for part in parts)
+        if any(is_warc(path) for path in (*train, *valid)):
+            check_warc_installed()
+        return train, valid, {}
     if "stories" in config.input and is_url(config.url):
         raise ValueError(f"stories are written to a directory, and {config.out} is none")
     if "stories" in config.input:
@@ -122,6 +128,7 @@ def _settings(config: PrepareConfig) -> Settings:
         bad_documents=config.cluster.bad_documents,
         max_document_bytes=config.cluster.max_document_bytes,
         sources={"text": paths} | (stories if "stories" in config.input else {}),
+        min_count=config.min_count,
     )
     _check(settings, config.cluster)
     return settings
@@ -136,6 +143,8 @@ def _check(settings: Settings, cluster: ClusterConfig) -> None:
     for name in ("tasks", "workers", "threads", "max_document_bytes"):
         if (value := getattr(cluster, name)) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    if settings.min_count < 1:
+        raise ValueError(f"--min-count must be at least 1, got {settings.min_count}")
     counts = PretokenCounts(settings.special_tokens)
     counts.update("a")
     Tokenizer.train(counts, settings.vocab_size, settings.special_tokens)

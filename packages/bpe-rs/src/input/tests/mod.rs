@@ -5,6 +5,7 @@ mod compressed;
 mod files;
 mod jsonl;
 mod memory;
+mod parts;
 #[cfg(unix)]
 mod pipes;
 
@@ -97,18 +98,28 @@ impl Setting {
     }
 
     fn input(&self, paths: &[PathBuf], options: FileOptions) -> Result<Input<'_>, TrainError> {
+        let parts: Vec<_> = paths.iter().map(FilePart::from).collect();
+        self.input_of(&parts, options)
+    }
+
+    fn input_of(&self, parts: &[FilePart], options: FileOptions) -> Result<Input<'_>, TrainError> {
         let cuts = TextCuts {
             is_cut: &|text, at| Pattern::default().is_cut(text, at),
             special: &self.special,
         };
-        Input::files(paths, options, cuts, 1, &self.watch)
+        Input::files(parts, options, cuts, 1, &self.watch)
     }
 }
 
 /// All texts of all blocks, in the order in which one thread sees them.
 fn texts(paths: &[PathBuf], options: FileOptions) -> Result<Vec<String>, TrainError> {
+    let parts: Vec<_> = paths.iter().map(FilePart::from).collect();
+    texts_of(&parts, options)
+}
+
+fn texts_of(parts: &[FilePart], options: FileOptions) -> Result<Vec<String>, TrainError> {
     let setting = Setting::new();
-    let input = setting.input(paths, options)?;
+    let input = setting.input_of(parts, options)?;
     let (mut texts, mut bytes_read) = (Vec::new(), 0);
     let mut reader = input.reader();
     while let Some(block) = reader.next_block()? {
