@@ -57,6 +57,8 @@ mod table;
 mod threads;
 mod train;
 mod unicode_tables;
+#[cfg(any(feature = "python", test))]
+mod utf8;
 mod watch;
 
 #[doc(hidden)]

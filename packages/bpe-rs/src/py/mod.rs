@@ -10,6 +10,7 @@ mod encode;
 mod errors;
 mod files;
 mod list;
+mod long_text;
 mod pretokenize;
 mod ranks;
 mod special;
