@@ -41,6 +41,8 @@ mod counter;
 mod decode;
 mod encode;
 mod error;
+#[cfg(any(feature = "python", test))]
+mod gpt2_files;
 mod input;
 mod merge;
 #[cfg(test)]
