@@ -573,7 +573,7 @@ class ReadVocabulary:
 def read_gpt2_files(
     vocab: bytes, merges: bytes, special_tokens: Iterable[str]
 ) -> ReadVocabulary | None:
-    """Reads the content of `vocab.json` and `merges.txt`, in 15 ms where Python's objects take 70.
+    """Reads the content of `vocab.json` and `merges.txt`, making none of Python's objects.
 
     Special tokens that the vocabulary does not hold are appended, from the highest id + 1 on.
 
