@@ -41,6 +41,8 @@ mod counter;
 mod decode;
 mod encode;
 mod error;
+#[cfg(any(feature = "python", test))]
+mod gpt2_files;
 mod input;
 mod merge;
 #[cfg(test)]
@@ -57,6 +59,8 @@ mod table;
 mod threads;
 mod train;
 mod unicode_tables;
+#[cfg(any(feature = "python", test))]
+mod utf8;
 mod watch;
 
 #[doc(hidden)]

@@ -31,15 +31,18 @@ const BYTES: [Option<u8>; SPARE + SPARES] = {
 
 /// Reads a token; the first character that stands for no byte is the error.
 pub(crate) fn unspell(spelling: &str) -> Result<Vec<u8>, char> {
-    let byte = |character| {
-        let byte = BYTES.get(character as usize).copied().flatten();
-        byte.ok_or(character)
-    };
     let mut token = Vec::with_capacity(spelling.len());
-    for character in spelling.chars() {
-        token.push(byte(character)?);
-    }
+    unspell_into(spelling, &mut token)?;
     Ok(token)
+}
+
+/// Appends a token; on an error, a part of it.
+pub(crate) fn unspell_into(spelling: &str, token: &mut Vec<u8>) -> Result<(), char> {
+    for character in spelling.chars() {
+        let byte = BYTES.get(character as usize).copied().flatten();
+        token.push(byte.ok_or(character)?);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -314,3 +314,33 @@ def test_every_single_character_can_be_encoded(encoder: BpeEncoder):
     text = "".join(chr(c) for c in range(sys.maxunicode + 1) if not 0xD800 <= c <= 0xDFFF)
     tokens = (TOKENS[token_id] for token_id in encoder.encode(text))
     assert b"".join(tokens) == text.encode()
+
+
+class Text(str):
+    """A `str` of a class of its own."""
+
+
+# What Python keeps in one, two and four bytes a character, and pieces of 4096 that need fewer.
+@pytest.mark.parametrize("few", ["é", "“", "🙂", "\0\x7f\x80\u07ff\u0800\uffff\U0010ffff"])
+@pytest.mark.parametrize("kind", [str, Text])
+def test_a_long_text_is_the_same_whoever_turns_it_into_utf8(few: str, kind: type[str]):
+    encoder = BpeEncoder(VOCAB, MERGES, SPECIAL)
+    for text in (few * 20_000, "abc é" * 3_400 + few, ("ab" * 3_000 + few) * 5 + "a" * 5_000):
+        bytes_of = [token_id.to_bytes(4, "little") for token_id in encoder.encode(text)]
+        text = kind(text)
+        for _ in range(3):  # ours, Python's, and what Python kept
+            ids = encoder.encode_to_numpy(text)
+            assert b"".join(TOKENS[token_id] for token_id in ids.tolist()) == text.encode()
+            assert ids.astype("<u4").tobytes() == b"".join(bytes_of)
+        same, ends = BpeEncoder(VOCAB, MERGES, SPECIAL).encode_with_offsets(text)
+        assert same.tolist() == ids.tolist()
+        assert ends[-1] == len(text.encode())
+        assert BpeEncoder(VOCAB, MERGES, SPECIAL).count(text) == ids.size
+
+
+@pytest.mark.parametrize("position", [0, 4_095, 4_096, 19_999])
+def test_a_surrogate_in_a_long_text_is_named(encoder: BpeEncoder, position: int):
+    text = "a" * position + "\udc80" + "é" * (20_000 - position)
+    for call in (encoder.encode, encoder.encode_to_numpy, encoder.count):
+        with pytest.raises(ValueError, match=f"character {position} is a lone surrogate"):
+            call(text)

@@ -1,6 +1,7 @@
 """Tokenizer files. Property: save, load, save. Parity: `tokenizers`. Table: what is refused."""
 
 import json
+import pickle
 import unicodedata
 
 import pytest
@@ -228,6 +229,29 @@ def test_a_malformed_pair_of_files_is_refused(small, tmp_path, vocab, merges, re
     with pytest.raises(ValueError, match=r"(vocab\.json|merges\.txt): ") as error:
         Tokenizer.from_files(vocab_path, merges_path)
     assert reason in str(error.value)
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_two_files_are_the_same_read_quickly_and_slowly(tokenizer, tmp_path, monkeypatch):
+    paths = tmp_path / "vocab.json", tmp_path / "merges.txt"
+    tokenizer.save_files(*paths)
+    names = list(dict.fromkeys([*tokenizer.special_tokens, *"xy", "<s>", "\n"]))
+    quickly = Tokenizer.from_files(*paths, names)
+    monkeypatch.setattr("tok.gpt2_files.read_gpt2_files", lambda *_: None)
+    slowly = Tokenizer.from_files(*paths, names)
+    text = "x<s> a\n\t<fin é>"
+    assert quickly.encode_to_numpy(text).tolist() == slowly.encode_to_numpy(text).tolist()
+    assert quickly.max_token_id == slowly.max_token_id
+    assert quickly.dtype == slowly.dtype
+    assert quickly.decode(quickly.encode(text)) == text
+    assert list(quickly.vocab.items()) == list(slowly.vocab.items())
+    assert quickly.merges == slowly.merges
+    assert quickly.special_tokens == slowly.special_tokens
+    assert quickly.fingerprint == slowly.fingerprint
+    assert quickly == slowly == pickle.loads(pickle.dumps(quickly))
+    assert repr(quickly) == repr(slowly)
+    with pytest.raises(AttributeError, match="'Vocabulary' object has no attribute 'token'"):
+        _ = quickly._vocabulary.token
 
 
 def test_line_ends_of_windows_do_not_matter(small, tmp_path):

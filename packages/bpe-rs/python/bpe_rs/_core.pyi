@@ -20,9 +20,11 @@ __all__ = [
     "EncodeStream",
     "EncodedBlock",
     "PretokenCounts",
+    "ReadVocabulary",
     "SpecialTokens",
     "last_merges",
     "pretokenize",
+    "read_gpt2_files",
     "train_bpe",
     "unspell_merges",
     "unspell_vocab",
@@ -574,6 +576,39 @@ def last_merges(tokens: Sequence[bytes]) -> list[tuple[bytes, bytes] | None]:
 
     Raises:
         ValueError: A single byte is missing, or a token stands twice.
+    """
+
+@final
+class ReadVocabulary:
+    """What GPT-2's two files hold, with the special tokens that had to be appended."""
+
+    @property
+    def encoder(self) -> BpeEncoder:
+        """The encoder, for text that GPT-2's pattern cuts."""
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """The ids of the special tokens."""
+
+    @property
+    def max_token_id(self) -> int:
+        """The highest id."""
+
+    def tokens(self) -> dict[int, bytes]:
+        """The tokens by id, in the order of the file; made anew by each call."""
+
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """The merges in the order of the file; made anew by each call."""
+
+def read_gpt2_files(
+    vocab: bytes, merges: bytes, special_tokens: Iterable[str]
+) -> ReadVocabulary | None:
+    """Reads the content of `vocab.json` and `merges.txt`, making none of Python's objects.
+
+    Special tokens that the vocabulary does not hold are appended, from the highest id + 1 on.
+
+    Returns:
+        None if anything is wrong: the slower functions below tell what.
     """
 
 def unspell_vocab(

@@ -14,6 +14,7 @@ use super::arguments::{
     Paths, Text, at_least, explain_surrogate, integer, names, parts, special_ids,
 };
 use super::files::FilesToPython;
+use super::long_text::{LastConverted, LongText};
 use crate::encode::TokenId;
 use crate::{BpeEncoder, Dropout, EncodeStream, FilesEncoder, Pattern, PatternError, SpecialIds};
 
@@ -28,6 +29,18 @@ pub(super) struct PyBpeEncoder {
     special: SpecialIds,
     /// The ids as Python has them, made once: a list of them is then only counted up.
     ints: Arc<PyOnceLock<Vec<Py<PyInt>>>>,
+    converted: LastConverted,
+}
+
+impl From<BpeEncoder> for PyBpeEncoder {
+    fn from(encoder: BpeEncoder) -> Self {
+        Self {
+            special: encoder.all_special().clone(),
+            encoder: Arc::new(encoder),
+            ints: Arc::default(),
+            converted: LastConverted::default(),
+        }
+    }
 }
 
 /// Ids from here on are made into Python integers each time.
@@ -182,11 +195,7 @@ impl PyBpeEncoder {
             Some(cache_bytes) => encoder.cache_bytes(cache_bytes),
             None => encoder,
         };
-        Ok(Self {
-            special: encoder.all_special().clone(),
-            encoder: Arc::new(encoder),
-            ints: Arc::default(),
-        })
+        Ok(Self::from(encoder))
     }
 
     fn recognising(&self, special_tokens: &Bound<'_, PyAny>) -> PyResult<Self> {
@@ -194,12 +203,14 @@ impl PyBpeEncoder {
             special: self.encoder.special(&names(special_tokens)?)?,
             encoder: Arc::clone(&self.encoder),
             ints: Arc::clone(&self.ints),
+            converted: LastConverted::default(),
         })
     }
 
-    fn encode<'py>(&self, py: Python<'py>, text: Text<'_>) -> PyResult<Bound<'py, PyList>> {
-        let token_ids = detached(py, text.0.len(), || {
-            self.encoder.encode_with(text.0, &self.special)
+    fn encode<'py>(&self, py: Python<'py>, text: LongText<'_, '_>) -> PyResult<Bound<'py, PyList>> {
+        let text = text.utf8(&self.converted)?;
+        let token_ids = detached(py, text.len(), || {
+            self.encoder.encode_with(&text, &self.special)
         })?;
         self.list(py, &token_ids)
     }
@@ -208,12 +219,13 @@ impl PyBpeEncoder {
     fn encode_to_numpy<'py>(
         &self,
         py: Python<'py>,
-        text: Text<'_>,
+        text: LongText<'_, '_>,
         num_threads: Option<&Bound<'py, PyAny>>,
         dtype: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let num_threads = at_least("num_threads", 1, num_threads)?.unwrap_or(1);
-        let (token_ids, _) = self.encode_texts(py, &[text.0], num_threads, dtype)?;
+        let text = text.utf8(&self.converted)?;
+        let (token_ids, _) = self.encode_texts(py, &[&text], num_threads, dtype)?;
         Ok(token_ids)
     }
 
@@ -237,10 +249,11 @@ impl PyBpeEncoder {
     fn encode_with_offsets<'py>(
         &self,
         py: Python<'py>,
-        text: Text<'_>,
+        text: LongText<'_, '_>,
     ) -> PyResult<(Bound<'py, PyArray1<u32>>, Offsets<'py>)> {
-        let (token_ids, ends) = detached(py, text.0.len(), || {
-            self.encoder.encode_with_offsets(text.0, &self.special)
+        let text = text.utf8(&self.converted)?;
+        let (token_ids, ends) = detached(py, text.len(), || {
+            self.encoder.encode_with_offsets(&text, &self.special)
         })?;
         let ends = int64(ends.into_iter());
         Ok((token_ids.into_pyarray(py), ends.into_pyarray(py)))
@@ -261,9 +274,10 @@ impl PyBpeEncoder {
         self.list(py, &token_ids)
     }
 
-    fn count(&self, py: Python<'_>, text: Text<'_>) -> PyResult<usize> {
-        Ok(detached(py, text.0.len(), || {
-            self.encoder.count_with(text.0, &self.special)
+    fn count(&self, py: Python<'_>, text: LongText<'_, '_>) -> PyResult<usize> {
+        let text = text.utf8(&self.converted)?;
+        Ok(detached(py, text.len(), || {
+            self.encoder.count_with(&text, &self.special)
         })?)
     }
 

@@ -9,7 +9,9 @@ mod decode;
 mod encode;
 mod errors;
 mod files;
+mod gpt2_files;
 mod list;
+mod long_text;
 mod pretokenize;
 mod ranks;
 mod special;
@@ -30,6 +32,8 @@ mod _core {
     use super::encode::{PyBpeEncoder, PyEncodeStream};
     #[pymodule_export]
     use super::files::PyEncodedBlock;
+    #[pymodule_export]
+    use super::gpt2_files::{PyReadVocabulary, read_gpt2_files};
     #[pymodule_export]
     use super::pretokenize::pretokenize;
     #[pymodule_export]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from bpe_rs import unspell_merges
+from bpe_rs import ReadVocabulary, read_gpt2_files, unspell_merges
 
 from tok.atomic import write_bytes
 from tok.byte_alphabet import spell, spell_tokens, unspell_tokens
@@ -14,6 +14,17 @@ from tok.text_file import naming, read_json, read_text
 from tok.vocabulary import Vocabulary
 
 _HEADER = "#version: 0.2"
+
+
+def read_files(
+    vocab_path: Path, merges_path: Path, special_tokens: Collection[str]
+) -> ReadVocabulary | None:
+    """Reads both files, if there is nothing wrong: else the two functions below say what."""
+    try:
+        vocab, merges = vocab_path.read_bytes(), merges_path.read_bytes()
+    except OSError:
+        return None
+    return read_gpt2_files(vocab, merges, special_tokens)
 
 
 def read_vocab(path: Path, special_tokens: Collection[str]) -> dict[int, bytes]:

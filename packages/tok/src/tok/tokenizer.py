@@ -66,16 +66,18 @@ class Tokenizer(Decoding):
     ) -> None:
         self._take(Vocabulary.build(vocab, merges, special_tokens or (), pattern))
 
-    def _take(self, vocabulary: Vocabulary) -> None:
+    def _take(self, vocabulary: Vocabulary, encoder: BpeEncoder | None = None) -> None:
         self._vocabulary = vocabulary
-        parts = vocabulary.tokens, vocabulary.merges, vocabulary.special_tokens
-        self._encoder = BpeEncoder(*parts, pattern=vocabulary.pattern)
+        if encoder is None:
+            parts = vocabulary.tokens, vocabulary.merges, vocabulary.special_tokens
+            encoder = BpeEncoder(*parts, pattern=vocabulary.pattern)
+        self._encoder = encoder
 
     @classmethod
-    def _of(cls, vocabulary: Vocabulary) -> Self:
+    def _of(cls, vocabulary: Vocabulary, encoder: BpeEncoder | None = None) -> Self:
         """A tokenizer of what a file holds, which need not be looked through again."""
         tokenizer = cls.__new__(cls)
-        tokenizer._take(vocabulary)
+        tokenizer._take(vocabulary, encoder)
         return tokenizer
 
     # Making one, and keeping it
@@ -126,8 +128,11 @@ class Tokenizer(Decoding):
             ValueError: one is malformed, or the two do not belong together.
         """
         names = check_special_tokens(special_tokens or ())
-        vocab = gpt2_files.read_vocab(Path(vocab_path), names)
-        merges = gpt2_files.read_merges(Path(merges_path))
+        vocab_path, merges_path = Path(vocab_path), Path(merges_path)
+        if read := gpt2_files.read_files(vocab_path, merges_path, names):
+            return cls._of(Vocabulary.of_files(read), read.encoder)
+        vocab = gpt2_files.read_vocab(vocab_path, names)
+        merges = gpt2_files.read_merges(merges_path)
         with naming(f"{vocab_path}, {merges_path}"):
             return cls(vocab, merges, names)
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
-from bpe_rs import GPT2_PATTERN
+from bpe_rs import GPT2_PATTERN, ReadVocabulary
 
 from tok.patterns import canonical
 
@@ -26,7 +26,11 @@ def as_text(token: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Tokens by id, merges in the order they were learned, ids of the special tokens, pattern."""
+    """Tokens by id, merges in the order they were learned, ids of the special tokens, pattern.
+
+    Of one that was read from files, tokens and merges become Python's objects only when they are
+    asked for: 200,000 for GPT-2, and who only encodes needs none of them.
+    """
 
     tokens: dict[int, bytes]
     merges: list[tuple[bytes, bytes]]
@@ -65,6 +69,23 @@ class Vocabulary:
             special_tokens=special_ids,
             pattern=canonical(pattern),
         )
+
+    @classmethod
+    def of_files(cls, read: ReadVocabulary) -> Self:
+        """What GPT-2's two files hold."""
+        vocabulary = cls.__new__(cls)
+        content = {"special_tokens": read.special_tokens, "pattern": GPT2_PATTERN}
+        vocabulary.__dict__.update(content, _read=read, max_token_id=read.max_token_id)
+        return vocabulary
+
+    if not TYPE_CHECKING:  # an attribute that does not exist shall stay an error there
+
+        def __getattr__(self, name: str) -> object:
+            if name not in ("tokens", "merges") or "_read" not in self.__dict__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            value = getattr(self._read, name)()
+            # Two threads may come here: then both get the object that was made first.
+            return self.__dict__.setdefault(name, value)
 
     @cached_property
     def max_token_id(self) -> int:
