@@ -20,12 +20,12 @@ TASKS = 3
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """20 MB to train on: a task takes long enough to be killed in the middle."""
+    """200 MB to train on: a task takes long enough, some 0.2 s, to be killed in the middle."""
     draw, folder = random.Random(0), tmp_path_factory.mktemp("text")
     words = ["owl", " night", "\n", " Öl", " 夜", " 2026", "'s", " the", " they're"]
     document = "".join(draw.choices(words, k=150)) + "<|endoftext|>\n"
     paths = {"train": folder / "train.txt", "valid": folder / "valid.txt"}
-    paths["train"].write_text(document * (20_000_000 // len(document.encode())), "utf-8")
+    paths["train"].write_text(document * (200_000_000 // len(document.encode())), "utf-8")
     paths["valid"].write_text(document * 300, "utf-8")
     return paths
 
