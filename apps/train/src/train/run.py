@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -21,7 +20,7 @@ from train.data import open_data, ready_data
 from train.directories import new_directory, old_directory, read_record
 from train.loggers import run_loggers
 from train.result import RunResult, evaluate_run, write_result
-from train.set_up import begin, build_model, resume
+from train.set_up import RunParts, begin, build_model, resume
 
 Report = Callable[[str], None]
 
@@ -64,9 +63,13 @@ def train(
     record = read_record(directory) if config.resume else None
     changes = read_changes(config, directory) if config.resume else []
     model = build_model(config, record, changes, data)
-    set_up = partial(begin, begun) if record is None else partial(resume, record, changes)
+    parts = RunParts(model, data, directory, console.print, ranks.size)
     config, execution = ranks.from_first(
-        lambda: set_up(config, model, directory, data, console.print, ranks.size)
+        lambda: (
+            begin(config, parts, begun)
+            if record is None
+            else resume(config, parts, record, changes)
+        )
     )
     ranks.share(model)
     if config.parallel == "fsdp" and ranks.are_many:

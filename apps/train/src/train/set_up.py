@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +11,7 @@ from typing import Any, Literal
 import torch
 from nnparts import TransformerConfig, TransformerLM
 from sample import pick_device
-from trainkit import (
-    Execution,
-    choose_execution,
-    rehearse,
-    start_from_bigrams,
-    updates_within,
-)
+from trainkit import Execution, choose_execution, rehearse, start_from_bigrams
 
 from train.changes import Change
 from train.config import RunConfig
@@ -28,8 +22,9 @@ from train.other_work import warn_of_other_work
 
 Report = Callable[[str], None]
 
-# Of the updates that the time would be enough for. The median of 5 was 141 ms, of 1,077 that
-# followed in the run 155: so more are made, as the run makes them.
+# A run of minutes is rehearsed twice: a few updates tell how many would fit, and of those a share
+# is made. The median of 5 was 141 ms, of 1,077 that followed in the run 155.
+_FIRST = 5
 _REHEARSED = 0.02
 
 
@@ -51,50 +46,45 @@ def build_model(
     return model.to(pick_device(device))
 
 
-def begin(
-    begun: float,
-    config: RunConfig,
-    model: TransformerLM,
-    directory: Path,
-    data: RunData,
-    report: Report,
-    num_ranks: int = 1,
-) -> tuple[RunConfig, Execution]:
+@dataclass(frozen=True)
+class RunParts:
+    """What a run is made of before its first step."""
+
+    model: TransformerLM
+    data: RunData
+    directory: Path
+    report: Report
+    num_ranks: int
+
+
+def begin(config: RunConfig, run: RunParts, begun: float) -> tuple[RunConfig, Execution]:
     """Makes the directory of a new run, with its tokenizer and its record.
 
     Returns:
         `config`, with the updates that its minutes since `begun` are enough for, and how it is
         computed.
     """
-    warn_of_other_work(next(model.parameters()).device, report)
-    report(f"model       {sum(p.numel() for p in model.parameters()):,} parameters")
-    execution = _choose(config, model, data, report, num_ranks, _seconds_left(config, begun))
-    if config.minutes is not None:  # a guess, by which the rehearsal's length is told
-        config = _guess_updates(config, model, data, execution, begun)
-    _start_from_bigrams(config, model, data, execution, report)
-    directory.mkdir(parents=True, exist_ok=True)
-    if config.minutes is not None:
-        config = _fill_time(config, model, directory, data, execution, begun)
-        report(f"updates     {config.training.max_steps:,} in {config.minutes:g} minutes")
-    data.tokenizer.save(directory / "tokenizer.json")
-    write_record(directory, _record(config, model.config, execution, data, num_ranks))
-    report(f"run         {directory}")
+    end = None if config.minutes is None else begun + 60 * config.minutes
+    warn_of_other_work(next(run.model.parameters()).device, run.report)
+    run.report(f"model       {sum(p.numel() for p in run.model.parameters()):,} parameters")
+    execution = _choose(config, run, end)
+    _start_from_bigrams(config, run, execution)
+    run.directory.mkdir(parents=True, exist_ok=True)
+    if end is not None:
+        config = _fill_time(config, run, execution, end)
+        run.report(f"updates     {config.training.max_steps:,} in {config.minutes:g} minutes")
+    run.data.tokenizer.save(run.directory / "tokenizer.json")
+    write_record(run.directory, _record(config, run, execution))
+    run.report(f"run         {run.directory}")
     return config, execution
 
 
 def resume(
-    record: dict[str, Any],
-    changes: Sequence[Change],
-    config: RunConfig,
-    model: TransformerLM,
-    directory: Path,
-    data: RunData,
-    report: Report,
-    num_ranks: int = 1,
+    config: RunConfig, run: RunParts, record: dict[str, Any], changes: Sequence[Change]
 ) -> tuple[RunConfig, Execution]:
     """What `begin` gave when the run began, but for what `changes`."""
-    _compare_threads(record, report, num_ranks)
-    warn_of_other_work(next(model.parameters()).device, report)
+    _compare_threads(record, run)
+    warn_of_other_work(next(run.model.parameters()).device, run.report)
     execution = Execution(**record["execution"])
     changed = {each.field for each in changes}
     if changed & {"device", "precision", "compile", "peak_flops", "sequences_at_once"}:
@@ -107,40 +97,33 @@ def resume(
         if "sequences_at_once" not in changed:
             whole = config.training.micro_batch_size
             kept["sequences_at_once"] = execution.sequences_at_once or whole
-        execution = _choose(replace(config, **kept), model, data, report, num_ranks)
-    if not (directory / "checkpoints" / "latest").exists():  # it was killed before its first one
-        _start_from_bigrams(config, model, data, execution, report)
+        execution = _choose(replace(config, **kept), run)
+    if not (run.directory / "checkpoints" / "latest").exists():  # killed before its first one
+        _start_from_bigrams(config, run, execution)
     return config, execution
 
 
-def _choose(
-    config: RunConfig,
-    model: TransformerLM,
-    data: RunData,
-    report: Report,
-    num_ranks: int,
-    planned_seconds: float | None = None,
-) -> Execution:
+def _choose(config: RunConfig, run: RunParts, end: float | None = None) -> Execution:
     """What `config` names, and what is measured to be fastest where it says "auto".
 
-    Compiling is weighed for the updates that the time is enough for, or for `max_steps` of them.
+    Compiling is weighed for the updates that fit until `end`, or for `max_steps` of them.
     """
-    training, device = config.training, next(model.parameters()).device
-    batch = data.train.batch(
-        training.seed, 0, training.micro_batch_size, model.config.context_length, device
+    training, device = config.training, next(run.model.parameters()).device
+    batch = run.data.train.batch(
+        training.seed, 0, training.micro_batch_size, run.model.config.context_length, device
     )
     passes = training.max_steps * training.gradient_accumulation_steps
     choice = choose_execution(
-        model,
+        run.model,
         batch,
-        passes=passes if planned_seconds is None else None,
-        planned_seconds=planned_seconds,
+        passes=passes if end is None else None,
+        planned_seconds=None if end is None else _seconds_until(end),
         precision=config.precision,
-        compile=_may_compile(config, num_ranks),
+        compile=_may_compile(config, run.num_ranks),
         sequences_at_once="auto" if config.sequences_at_once is None else config.sequences_at_once,
         peak_flops=config.peak_flops,
     )
-    report(choice.summary)
+    run.report(choice.summary)
     return choice.execution
 
 
@@ -150,63 +133,46 @@ def _may_compile(config: RunConfig, num_ranks: int) -> bool | Literal["auto"]:
     return "auto" if config.compile == "auto" else config.compile == "on"
 
 
-def _guess_updates(
-    config: RunConfig, model: TransformerLM, data: RunData, execution: Execution, begun: float
-) -> RunConfig:
-    """The same with about as many updates as the time that is left is enough for."""
-    training, seconds = config.training, _seconds_left(config, begun)
-    assert seconds is not None
-    batch = data.train.batch(
-        training.seed, 0, training.batch_size, model.config.context_length, execution.device
-    )
-    updates = updates_within(seconds, model, batch, training, execution)
-    return replace(config, training=replace(training, max_steps=updates))
-
-
-def _fill_time(
-    config: RunConfig,
-    model: TransformerLM,
-    directory: Path,
-    data: RunData,
-    execution: Execution,
-    begun: float,
-) -> RunConfig:
-    """The same with as many updates as fit into the time that a rehearsal leaves."""
+def _fill_time(config: RunConfig, run: RunParts, execution: Execution, end: float) -> RunConfig:
+    """The same with as many updates as fit into the time that rehearsals leave until `end`."""
     training = config.training
-    pace = rehearse(
-        model,
-        data.train,
-        data.valid,
-        training,
-        execution,
-        updates=max(5, round(_REHEARSED * training.max_steps)),
-        directory=directory,
-        make_loggers=partial(drawing_loggers, data=data, model=model),
-    )
-    seconds = _seconds_left(config, begun)
-    assert seconds is not None
-    updates = pace.updates_within(seconds, training.eval_every)
+
+    def fitting(rehearsed: int) -> int:
+        pace = rehearse(
+            run.model,
+            run.data.train,
+            run.data.valid,
+            training,
+            execution,
+            updates=rehearsed,
+            directory=run.directory,
+            make_loggers=partial(drawing_loggers, data=run.data, model=run.model),
+        )
+        return pace.updates_within(_seconds_until(end), training.eval_every)
+
+    updates = fitting(_FIRST)
+    longer = round(_REHEARSED * updates)
+    if longer > _FIRST:
+        updates = fitting(longer)
     return replace(config, training=replace(training, max_steps=updates))
 
 
-def _seconds_left(config: RunConfig, begun: float) -> float | None:
-    """Of the time that the run may take; None where it may take any."""
-    if config.minutes is None:
-        return None
-    return max(0.0, 60 * config.minutes - (time.perf_counter() - begun))
+def _seconds_until(end: float) -> float:
+    """What is left until `end`, by time.perf_counter; 0 after it."""
+    return max(0.0, end - time.perf_counter())
 
 
-def _compare_threads(record: dict[str, Any], report: Report, num_ranks: int) -> None:
+def _compare_threads(record: dict[str, Any], run: RunParts) -> None:
     """Tells where a run will not be, bit for bit, what it would have been."""
-    began = record["made_with"].get("ranks", num_ranks)  # which older records do not tell
-    if num_ranks != began:
-        report(
-            f"[yellow]warning[/]     the run began on {began} ranks and goes on on {num_ranks}: its"
-            " numbers will differ in their last bits"
+    began = record["made_with"].get("ranks", run.num_ranks)  # which older records do not tell
+    if run.num_ranks != began:
+        run.report(
+            f"[yellow]warning[/]     the run began on {began} ranks and goes on on {run.num_ranks}:"
+            " its numbers will differ in their last bits"
         )
     before, now = record["made_with"]["threads"], torch.get_num_threads()
     if now != before:
-        report(
+        run.report(
             f"[yellow]warning[/]     the run began with {before} threads and goes on with {now}:"
             f" its numbers will differ in their last bits; OMP_NUM_THREADS={before} keeps them"
         )
@@ -224,42 +190,34 @@ def _start_tied(model: TransformerLM) -> None:
         output.copy_(embeddings * (output.std() / embeddings.std()))
 
 
-def _start_from_bigrams(
-    config: RunConfig, model: TransformerLM, data: RunData, execution: Execution, report: Report
-) -> None:
+def _start_from_bigrams(config: RunConfig, run: RunParts, execution: Execution) -> None:
     if config.bigram_updates:
         loss = start_from_bigrams(
-            model,
-            data.train,
+            run.model,
+            run.data.train,
             updates=config.bigram_updates,
             precision=execution.precision,
             look_back_heads=config.look_back_heads,
             copying_head=config.copying_head,
         )
-        report(f"bigrams     {config.bigram_updates} updates, loss {loss:.3f} nats a token")
+        run.report(f"bigrams     {config.bigram_updates} updates, loss {loss:.3f} nats a token")
 
 
-def _record(
-    config: RunConfig,
-    shape: TransformerConfig,
-    execution: Execution,
-    data: RunData,
-    num_ranks: int,
-) -> dict[str, Any]:
+def _record(config: RunConfig, run: RunParts, execution: Execution) -> dict[str, Any]:
     return {
         "format": "groundup-run",
         "version": 1,
         "asked": asked(config),
-        "model": shape.to_dict(),
+        "model": run.model.config.to_dict(),
         "execution": vars(execution),
-        "tokenizer_hash": data.tokenizer.fingerprint,
-        "source_entropy": data.entropy,
+        "tokenizer_hash": run.data.tokenizer.fingerprint,
+        "source_entropy": run.data.entropy,
         "begun": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "made_with": {
             "torch": torch.__version__,
             "python": platform.python_version(),
             "machine": platform.platform(),
             "threads": torch.get_num_threads(),
-            "ranks": num_ranks,
+            "ranks": run.num_ranks,
         },
     }

@@ -52,7 +52,6 @@ from trainkit.sampling import (
 )
 from trainkit.sharding import is_sharded_model, shard_model
 from trainkit.stopping import Stopping
-from trainkit.time_budget import updates_within
 from trainkit.token_file import TokenFileInfo
 from trainkit.trainer import Trainer
 
@@ -122,6 +121,5 @@ __all__ = [
     "terminable",
     "top_k_filter",
     "top_p_filter",
-    "updates_within",
     "write_report",
 ]
