@@ -1,9 +1,16 @@
-"""Training and decoding side by side: ours and its peers, each in a process of its own, in one run.
+r"""Training and decoding side by side: ours and its peers, each in its own process, in one run.
 
     uv run --group bench python packages/nnparts/benches/parts.py
     uv run --group bench python packages/nnparts/benches/parts.py --work step --batch-size 32
 
-The first takes some 5 minutes; records are of batches of 32, a work or a few at a time.
+The first takes some 5 minutes; records are of batches of 32, a work or a few at a time. litgpt
+takes part where it is installed: in an environment apart, for it wants older packages than ours,
+
+    uv run --isolated --no-project --python 3.11 --with litgpt --with transformers \
+        --with-editable packages/nnparts --with-editable packages/optimkit \
+        --with-editable packages/trainkit \
+        python packages/nnparts/benches/parts.py --work step --batch-size 32
+
 For each work all contestants must first give the same numbers from the same weights: the losses of
 20 equal steps, or the ids. Then all are prepared (warm, compiled), and in each round each has its
 turn. Printed is a report in Markdown; all figures go to a JSON file.
