@@ -98,6 +98,21 @@ def test_attention_by_blocks_is_its_definition(inputs):
     )
 
 
+@pytest.mark.parametrize("wide", ["query", "key", "value", "all"])
+def test_attention_by_blocks_computes_in_what_autocast_says(wide):
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(2, 2, 9, 4, generator=generator)
+        .to(torch.float32 if wide in (name, "all") else torch.bfloat16)
+        .requires_grad_()
+        for name in ("query", "key", "value")
+    ]
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = blocked_causal_attention(*inputs)
+        theirs = functional.grouped_query_attention(*inputs, is_causal=True)
+    assert_equal(lambda: ours, lambda: theirs, inputs, torch.bfloat16)
+
+
 @pytest.mark.parametrize("seq", [1, 7, 512, 513])
 def test_attention_as_it_is_compiled_is_its_definition(seq, monkeypatch):
     # Compiled for true by test_model.py, in a process without the import hook that checks types.

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nnparts.autocast import product_dtype
 from nnparts.checks import require_ids_below
 
 CHUNK = 512
@@ -73,7 +74,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         soft_cap: float | None,
     ) -> Float[Tensor, ""]:
         needs_hidden, needs_weight = ctx.needs_input_grad[:2]
-        dtype = _product_dtype(hidden)
+        dtype = product_dtype(hidden)
         narrow_weight = weight.to(dtype)
         wide = torch.promote_types(weight.dtype, torch.float32)
         loss = torch.zeros((), dtype=wide, device=hidden.device)
@@ -106,12 +107,6 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         )
         return *scaled, None, None, None
-
-
-def _product_dtype(hidden: Tensor) -> torch.dtype:
-    """What a product with `hidden` is computed in: autocast's dtype where there is autocast."""
-    kind = hidden.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden.dtype
 
 
 def _loss_and_grad(
