@@ -7,6 +7,7 @@ from torch import nn
 
 from trainkit.batch import Batch
 from trainkit.execution import Execution
+from trainkit.freed_memory import give_back_freed_memory
 from trainkit.measuring import measure_compile, measure_precision
 from trainkit.parts import measure_parts, part_size
 from trainkit.precision import Precision
@@ -37,7 +38,7 @@ def choose_execution(
     What is "auto" is found by `measure_precision`, then by `measure_parts` and `measure_compile`
     in that precision; so the choice holds on the machine at hand, and costs a few passes there
     (and half a minute of compiling where many passes are planned). Model, gradients and random
-    state stay untouched.
+    state stay untouched, and memory that the passes took is given back to the system.
 
     Args:
         model: on the device where it will be trained, in the mode it will be trained in.
@@ -87,6 +88,7 @@ def choose_execution(
         reasons.append(compiled.summary())
     else:
         reasons.append(f"{'compiled' if compile else 'not compiled'} (as asked)")
+    give_back_freed_memory()
     device = str(batch.inputs.device)
     fewer = at_once if at_once < rows else None
     execution = Execution(device, precision, compile, peak_flops, fewer)
