@@ -80,10 +80,32 @@ def test_what_stands_outside_the_layers_has_a_rate_of_its_own(make, is_tied):
     assert decays(model, scaled) == decays(model, groups)
 
 
-def test_a_rate_that_is_no_share_is_refused():
+@pytest.mark.parametrize("make", [parameter_groups, muon_groups])
+@pytest.mark.parametrize("is_tied", [False, True])
+def test_embeddings_have_another_rate_than_what_else_is_outside(make, is_tied):
+    model = Language(is_tied=is_tied)
+    groups = make(model, 0.1)
+    scaled = scale_outer_groups(groups, model, 0.3, embedding_lr_scale=4.0)
+    rates = {
+        name: group.get("lr_scale", 1.0)
+        for members, group in zip(names(model, scaled), scaled, strict=True)
+        for name in members
+    }
+    for name, _ in model.named_parameters():
+        is_embedding = name in ("tokens.weight", "positions.weight")
+        assert rates[name] == (1.0 if name.startswith("layers.") else 4.0 if is_embedding else 0.3)
+    assert decays(model, scaled) == decays(model, groups)
+
+
+@pytest.mark.parametrize("embedding_lr_scale", [None, 0.0, -1.0])
+def test_a_rate_that_is_no_share_is_refused(embedding_lr_scale):
     model = Language()
-    with pytest.raises(ValueError, match="above 0, got lr_scale=0"):
-        scale_outer_groups(parameter_groups(model, 0.1), model, 0)
+    name = "lr_scale" if embedding_lr_scale is None else "embedding_lr_scale"
+    share = 0 if embedding_lr_scale is None else 0.5
+    with pytest.raises(ValueError, match=f"above 0, got {name}="):
+        scale_outer_groups(
+            parameter_groups(model, 0.1), model, share, embedding_lr_scale=embedding_lr_scale
+        )
 
 
 @pytest.mark.parametrize("make", [parameter_groups, muon_groups])

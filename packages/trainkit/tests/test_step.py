@@ -47,9 +47,18 @@ def test_ragged_micro_batches_learn_what_the_whole_batch_does(make_model, accumu
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_embeddings_and_head_go_at_their_share_of_the_learning_rate(make_model, optimizer):
+@pytest.mark.parametrize(("of_embeddings", "embedding_scale"), [(None, 0.5), (3.0, 3.0)])
+def test_embeddings_and_head_go_at_their_share_of_the_learning_rate(
+    make_model, optimizer, of_embeddings, embedding_scale
+):
     model, batch = make_model(), ragged_batch()
-    config = TrainConfig(batch_size=4, optimizer=optimizer, weight_decay=0, outer_lr_scale=0.5)
+    config = TrainConfig(
+        batch_size=4,
+        optimizer=optimizer,
+        weight_decay=0,
+        outer_lr_scale=0.5,
+        embedding_lr_scale=of_embeddings,
+    )
     stepper = Stepper(model, make_optimizer(model, config), config, Execution())
     before = [parameter.detach().clone() for parameter in model.parameters()]
     stepper.compute_gradients(batch, 0)
@@ -59,8 +68,9 @@ def test_embeddings_and_head_go_at_their_share_of_the_learning_rate(make_model, 
         for (name, parameter), old in zip(model.named_parameters(), before, strict=True)
     }
     # Adam's first step is the sign of the gradient, times the learning rate.
-    for name in ("token_embeddings.weight", "lm_head.weight", "ln_final.weight"):
+    for name in ("lm_head.weight", "ln_final.weight"):
         assert moved[name] == pytest.approx(0.5e-3, rel=1e-3)
+    assert moved["token_embeddings.weight"] == pytest.approx(embedding_scale * 1e-3, rel=1e-3)
     assert moved["layers.0.ln1.weight"] == pytest.approx(1e-3, rel=1e-3)
 
 

@@ -66,27 +66,50 @@ def muon_groups(model: nn.Module, weight_decay: float) -> list[Group]:
     )
 
 
-def scale_outer_groups(groups: list[Group], model: nn.Module, lr_scale: float) -> list[Group]:
-    """Each of `groups` in two: what stands in the stack of layers, and embeddings, head and so on.
+def scale_outer_groups(
+    groups: list[Group],
+    model: nn.Module,
+    lr_scale: float,
+    *,
+    embedding_lr_scale: float | None = None,
+) -> list[Group]:
+    """Each of `groups` in up to three: the stack of layers, embeddings, and what else is outside.
 
-    The latter carry `lr_scale`: whoever sets the learning rate of a group multiplies by it. Where
-    they begin better than the layers do, the rate that suits layers would shake them.
+    Those outside carry `lr_scale`: whoever sets the learning rate of a group multiplies by it.
+    Where they begin better than the layers do, the rate that suits layers would shake them. A row
+    of an embedding has a gradient only when its token comes, so it may want a faster rate than the
+    head, all of which learns from every token.
 
     Args:
         groups: of `model`'s parameters, as `parameter_groups` and `muon_groups` make them.
         model: with its layers in an `nn.ModuleList`.
         lr_scale: above 0.
+        embedding_lr_scale: of embeddings, tied to a head or not, above 0; `lr_scale` if None.
 
     Returns:
         Parameter groups as torch's optimizers take them; an empty group is left out.
     """
     require(lr_scale > 0, "a share of the learning rate must be above 0", lr_scale=lr_scale)
-    is_stacked = _is_among(_stacks(model))
-    halves = [(group, *_split(group["params"], is_stacked)) for group in groups]
-    return _filled(
-        *({**group, "params": stacked} for group, stacked, _ in halves),
-        *({**group, "params": outer, "lr_scale": lr_scale} for group, _, outer in halves),
+    if embedding_lr_scale is None:
+        embedding_lr_scale = lr_scale
+    require(
+        embedding_lr_scale > 0,
+        "a share of the learning rate must be above 0",
+        embedding_lr_scale=embedding_lr_scale,
     )
+    is_stacked, is_embedding = _is_among(_stacks(model)), _is_embedding(model)
+    scaled: list[Group] = []
+    for group in groups:
+        stacked, outer = _split(group["params"], is_stacked)
+        tables, others = _split(outer, is_embedding)
+        if embedding_lr_scale == lr_scale:
+            tables, others = [], outer
+        scaled += [
+            {**group, "params": stacked},
+            {**group, "params": tables, "lr_scale": embedding_lr_scale},
+            {**group, "params": others, "lr_scale": lr_scale},
+        ]
+    return _filled(*scaled)
 
 
 def _stacks(model: nn.Module) -> list[nn.ModuleList]:
@@ -102,10 +125,15 @@ def _trained(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _decays(model: nn.Module) -> Callable[[nn.Parameter], bool]:
+def _is_embedding(model: nn.Module) -> Callable[[nn.Parameter], bool]:
     embeddings = [module for module in model.modules() if hasattr(module, "num_embeddings")]
     tables = {id(p) for module in embeddings for p in module.parameters(recurse=False)}
-    return lambda parameter: parameter.ndim >= 2 and id(parameter) not in tables
+    return lambda parameter: id(parameter) in tables
+
+
+def _decays(model: nn.Module) -> Callable[[nn.Parameter], bool]:
+    is_embedding = _is_embedding(model)
+    return lambda parameter: parameter.ndim >= 2 and not is_embedding(parameter)
 
 
 def _split(

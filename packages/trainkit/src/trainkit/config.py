@@ -38,6 +38,8 @@ class TrainConfig:
     outer_lr_scale: float = 1.0
     """Learning rate of what stands outside the layers, embeddings and head, as a share of theirs.
     At 1 one rate is for all; less keeps more of what a start from bigrams has taught them."""
+    embedding_lr_scale: float | None = None
+    """The same of embeddings alone, tied to a head or not; None: as `outer_lr_scale`."""
     min_lr: float = 1e-4
     """Learning rate from `decay_steps` on, unless constant; a tenth of `max_lr` is the custom."""
     warmup_steps: int | None = None
@@ -113,6 +115,8 @@ class TrainConfig:
         for name in ("max_lr", "weight_decay"):
             self._require(math.isfinite(getattr(self, name)), name, "finite")
         self._require(self.outer_lr_scale > 0, "outer_lr_scale", "above 0")
+        scale = self.embedding_lr_scale
+        self._require(scale is None or scale > 0, "embedding_lr_scale", "above 0 or None")
         self._require(self.max_grad_norm > 0, "max_grad_norm", "above 0 (inf clips nothing)")
         for name in ("eval_tokens", "keep_checkpoints_every", "patience"):
             value = getattr(self, name)

@@ -14,7 +14,8 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """The optimizer over `model`'s parameters, with the hyperparameters in `config`.
 
     "adamw" is AdamW over `parameter_groups`; "muon" is Muon over `muon_groups`, whose AdamW groups
-    take AdamW's hyperparameters. `outer_lr_scale` stands in the groups, for who sets their rates.
+    take AdamW's hyperparameters. `outer_lr_scale` and `embedding_lr_scale` stand in the groups, for
+    who sets their rates.
 
     Raises:
         ValueError: Muon for a model that has no hidden matrices.
@@ -40,9 +41,11 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
 def _scaled(
     groups: list[dict[str, Any]], model: nn.Module, config: TrainConfig
 ) -> list[dict[str, Any]]:
+    scale, of_embeddings = config.outer_lr_scale, config.embedding_lr_scale
     # At 1 groups stay as they are, and so does what checkpoints hold of them.
-    scale = config.outer_lr_scale
-    return groups if scale == 1 else scale_outer_groups(groups, model, scale)
+    if scale == 1 and of_embeddings in (None, 1):
+        return groups
+    return scale_outer_groups(groups, model, scale, embedding_lr_scale=of_embeddings)
 
 
 def agree_on_precision(optimizer: Optimizer, ranks: Ranks) -> None:
