@@ -10,10 +10,9 @@ import argparse
 import json
 import platform
 import random
-import resource
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from importlib.metadata import version
@@ -33,6 +32,8 @@ SHARES = [1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
 MIN_COUNTS = [1, 2, 3, 5, 10, 30]
 SAMPLES = [1, 1 / 2, 1 / 4, 1 / 10, 1 / 30]
 ROUNDS = 5
+FAN_IN = 32
+"""Files that one task of `prepare` merges."""
 
 Measured = dict[str, Any]
 
@@ -67,49 +68,66 @@ def heaps_law(points: list[Measured]) -> Measured:
 
 
 def count_files(documents: list[str], directory: Path) -> Measured:
-    """Bytes of an entry in a count file, and seconds to write, read and merge such files."""
-    halves = [PretokenCounts([END]), PretokenCounts([END])]
-    for number, counts in enumerate(halves):
-        counts.update(documents[number::2])
+    """Bytes of an entry in a count file, and seconds to write and to merge such."""
+    half = counted(documents[::2])
     path = directory / "half.counts"
-
-    def merge() -> None:
-        merged = PretokenCounts.load(path)
-        merged.merge(halves[1])
-
+    parts = [directory / f"part-{number}.counts" for number in range(FAN_IN)]
+    for number, part in enumerate(parts):
+        counted(documents[number::FAN_IN]).save(part)
     return {
-        "entries": len(halves[0]),
-        "save_seconds": seconds(lambda: halves[0].save(path)),
-        "bytes_an_entry": path.stat().st_size / len(halves[0]),
-        "load_seconds": (load := seconds(lambda: PretokenCounts.load(path))),
-        "merge_seconds": seconds(merge) - load,
+        "entries": len(half),
+        "save_seconds": seconds(lambda: half.save(path)),
+        "bytes_an_entry": path.stat().st_size / len(half),
+        "merged_entries": sum(len(PretokenCounts.open([part])) for part in parts),
+        "merge_seconds": seconds(lambda: PretokenCounts.merge_files(parts, directory / "merged")),
     }
 
 
 def learning(documents: list[str], directory: Path) -> Measured:
-    """Bytes of memory for a distinct pretoken, and seconds to learn a vocabulary from them all."""
+    """Memory for a distinct pretoken, in counts and in learning, and seconds to learn from them."""
+    path = directory / "all.counts"
     counts = counted(documents)
-    counts.save(directory / "all.counts")
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        held = pool.submit(memory_of, directory / "all.counts").result()
+    counts.save(path)
+    entries = len(counts)
+
+    def learn() -> None:
+        train_bpe(PretokenCounts.open([path]), VOCAB_SIZE, [END], num_threads=1)
+
     return {
-        "bytes_in_memory": held / len(counts),
-        "seconds": seconds(lambda: train_bpe(counts, VOCAB_SIZE, [END], num_threads=1)),
+        "pretoken_bytes": sum(len(pretoken) for pretoken, _ in counts) / entries,
+        "bytes_in_memory": in_a_new_process(memory_of_counts, path) / entries,
+        "bytes_to_learn": in_a_new_process(memory_of_learning, path) / entries,
+        "seconds": seconds(learn),
     }
 
 
-def memory_of(path: Path) -> int:
-    """The bytes that counts hold; in a new process, where nothing that was freed is used again."""
-    before = resident_bytes()
+def in_a_new_process(measure: Callable[[Path], int], path: Path) -> int:
+    """What `measure` finds where nothing that was freed is used again."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(measure, path).result()
+
+
+def memory_of_counts(path: Path) -> int:
+    """The bytes that counts hold."""
+    before = memory("VmRSS")
     counts = PretokenCounts.load(path)
-    held = resident_bytes() - before
+    held = memory("VmRSS") - before
     assert len(counts)
     return held
 
 
-def resident_bytes() -> int:
-    """The memory that this process holds now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def memory_of_learning(path: Path) -> int:
+    """The most bytes that learning from a file holds at a time."""
+    before = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins again here
+    train_bpe(PretokenCounts.open([path]), VOCAB_SIZE, [END], num_threads=1)
+    return memory("VmHWM") - before
+
+
+def memory(kind: str) -> int:
+    """The memory that this process holds now (VmRSS), or has held at most (VmHWM)."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in status if line.startswith(kind))
 
 
 def speeds(path: Path, tokenizer: Tokenizer, directory: Path) -> Measured:
@@ -155,22 +173,29 @@ def counted(documents: list[str]) -> PretokenCounts:
     return counts
 
 
-def measure(path: Path, directory: Path) -> Measured:
-    """All of one corpus; its last tenth is kept from training, for measuring."""
+PARTS = ("growth", "count_files", "learning", "speed", "left_out")
+
+
+def measure(path: Path, directory: Path, parts: Sequence[str]) -> Measured:
+    """Parts of one corpus; its last tenth is kept from training, for measuring."""
     documents = path.read_text("utf-8").split(f"{END}\n")
     random.Random(0).shuffle(documents)  # as they lie, languages and sources come in blocks
-    points = growth(documents)
     cut = len(documents) * 9 // 10
     valid = "".join(documents[cut:])
-    tokenizer = Tokenizer(*train_bpe(path, VOCAB_SIZE, [END]), [END])
-    return {
-        "growth": points,
-        "heaps": heaps_law(points),
-        "count_files": count_files(documents, directory),
-        "learning": learning(documents, directory),
-        "speed": speeds(path, tokenizer, directory),
-        "left_out": left_out(documents[:cut], valid),
-    }
+    measured: Measured = {}
+    if "growth" in parts:
+        points = growth(documents)
+        measured |= {"growth": points, "heaps": heaps_law(points)}
+    if "count_files" in parts:
+        measured["count_files"] = count_files(documents, directory)
+    if "learning" in parts:
+        measured["learning"] = learning(documents, directory)
+    if "speed" in parts:
+        tokenizer = Tokenizer(*train_bpe(path, VOCAB_SIZE, [END]), [END])
+        measured["speed"] = speeds(path, tokenizer, directory)
+    if "left_out" in parts:
+        measured["left_out"] = left_out(documents[:cut], valid)
+    return measured
 
 
 def rounded(value: Any) -> Any:
@@ -186,17 +211,30 @@ def main() -> None:
     """Measures, and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
-    data = parser.parse_args().data
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="leaves the rest as it was measured"
+    )
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        corpora = {name: measure(data / file, Path(directory)) for name, file in FILES.items()}
+        corpora = {
+            name: rounded(measure(args.data / file, Path(directory), args.only or PARTS))
+            for name, file in FILES.items()
+        }
     origin = {
-        "command": f"uv run python docs/handbook/results/{Path(__file__).name} --data DIR",
         "date": date.today().isoformat(),
         "machine": machine(),
         "versions": {"python": platform.python_version(), "bpe-rs": version("bpe-rs")},
     }
-    result = json.dumps(origin | {"corpora": rounded(corpora)}, indent=1)
-    Path(__file__).with_suffix(".json").write_text(f"{result}\n", "utf-8")
+    path = Path(__file__).with_suffix(".json")
+    if args.only:
+        found = json.loads(path.read_text("utf-8"))
+        for name, measured in corpora.items():
+            found["corpora"][name] |= measured
+        found["measured_later"] = dict.fromkeys(args.only, origin)
+    else:
+        command = f"uv run python docs/handbook/results/{Path(__file__).name} --data DIR"
+        found = {"command": command} | origin | {"corpora": corpora}
+    path.write_text(f"{json.dumps(found, indent=1)}\n", "utf-8")
 
 
 if __name__ == "__main__":

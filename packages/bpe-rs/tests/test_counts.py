@@ -226,6 +226,26 @@ def test_files_merged_on_disk_are_the_file_of_counts_merged_in_memory(
     assert list(PretokenCounts.load(ours)) == [e for e in counts_of(*texts) if e[1] >= 3]
 
 
+def test_learning_from_opened_files_is_learning_from_their_sum(tmp_path: Path):
+    texts = ["the theme of the thesis", "a thesis, then", ""]
+    paths = [tmp_path / f"{number}.counts" for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        counts_of(text).save(path)
+    opened = PretokenCounts.open(paths)
+    assert opened == counts_of(*texts)
+    assert (len(opened), opened.total) == (len(counts_of(*texts)), counts_of(*texts).total)
+    for min_count in (1, 2):
+        ours, theirs = (
+            train_bpe(counts, 270, SPECIAL, min_count=min_count)
+            for counts in (opened, counts_of(*texts))
+        )
+        assert ours == theirs
+    with pytest.raises(ValueError, match="no files of counts"):
+        PretokenCounts.open([])
+    with pytest.raises(FileNotFoundError):
+        PretokenCounts.open([paths[0], tmp_path / "missing"])
+
+
 def test_files_that_do_not_merge_are_an_error_that_leaves_the_old_file(tmp_path: Path):
     output, path, other = (tmp_path / name for name in ("output", "counts", "other"))
     counts_of("as it was").save(output)

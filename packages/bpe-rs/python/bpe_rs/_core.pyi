@@ -230,6 +230,23 @@ class PretokenCounts:
         """
 
     @staticmethod
+    def open(paths: Sequence[str | PathLike[str]]) -> PretokenCounts:
+        """The sum of files that `save` wrote, which are not loaded but read whenever it is needed.
+
+        `train_bpe` reads them once, in some 100 KiB a file beside what merging needs. All are open
+        at the same time, and must stay as they are. Head and end of each are looked at here; damage
+        between is an error of who reads it. To iterate over the entries makes a list of them.
+
+        Args:
+            paths: One file at least.
+
+        Raises:
+            OSError: One cannot be read.
+            ValueError: One is no such file, damaged, or of another version; the texts were not all
+                cut by the same; there is none.
+        """
+
+    @staticmethod
     def merge_files(
         paths: Sequence[str | PathLike[str]],
         output_path: str | PathLike[str],

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::entries::Entries;
-use super::file::{CutBy, Reader};
+use super::file::{CutBy, Reader, Saved};
+use super::pretoken::Pretoken;
 use super::replace::Durability;
 use super::runs::{Runs, write_counts};
 use super::table::PretokenTable;
@@ -136,13 +137,35 @@ impl PretokenCounts {
     pub(crate) fn load_watched(path: &Path, watch: &Watch) -> Result<Self, TrainError> {
         let mut reader = Reader::open(path)?;
         let mut table = PretokenTable::new();
-        let mut pretoken = Vec::new();
+        let mut pretoken = Pretoken::empty();
         while let Some(count) = reader.next_entry(&mut pretoken)? {
-            table.add(&pretoken, count)?;
+            table.add(pretoken.bytes(), count)?;
             watch.check()?;
         }
         let cut_by = reader.cut_by().clone();
         Ok(Self::from_parts(cut_by, table, Runs::default()))
+    }
+
+    /// The sum of files that were saved, which stay where they are: whoever needs the entries reads
+    /// the files, again each time, in some 100 KiB of memory for each; all are open at the same time.
+    ///
+    /// So to learn from it takes the memory of learning, and none for counts. The files must stay as
+    /// they are; one that was replaced is an error when it has been read, if its totals are others.
+    ///
+    /// # Errors
+    ///
+    /// [`TrainError::NoCounts`]; [`TrainError::OtherPattern`] and [`TrainError::OtherSpecialTokens`] as
+    /// merging; for a file's head and end those of [`PretokenCounts::load`]. For what lies between,
+    /// whoever reads it has them, and [`TrainError::CountOverflow`].
+    pub fn open(paths: &[PathBuf]) -> Result<Self, TrainError> {
+        let files = paths.iter().map(|path| Saved::open(path));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let cut_by = files.first().ok_or(TrainError::NoCounts)?.0.clone();
+        for (other, _) in &files {
+            cut_by.check_same(other)?;
+        }
+        let runs = Runs::of_saved(files.into_iter().map(|(_, file)| file));
+        Ok(Self::from_parts(cut_by, PretokenTable::new(), runs))
     }
 
     /// Merges files that were saved into one, in the place of what is at `output`: byte for byte the

@@ -7,7 +7,8 @@ use std::fs::File;
 use std::vec;
 
 use super::file::Reader;
-use super::sort::{Keyed, PART_ENTRIES, key, sorted_parts};
+use super::pretoken::{Pretoken, SortKey};
+use super::sort::{Keyed, PART_ENTRIES, sorted_parts};
 use super::table::PretokenTable;
 use crate::error::TrainError;
 use crate::watch::Watch;
@@ -18,7 +19,7 @@ use crate::watch::Watch;
 pub struct Entries<'a> {
     /// Where each source stands; the one with the least pretoken on top.
     heads: BinaryHeap<Head<'a>>,
-    pretoken: Vec<u8>,
+    pretoken: Pretoken,
     min_count: u64,
 }
 
@@ -31,14 +32,14 @@ impl<'a> Entries<'a> {
     ) -> Result<Self, TrainError> {
         let mut heads = BinaryHeap::new();
         for part in sorted_parts(table, PART_ENTRIES, watch)? {
-            heads.extend(Head::first(Input::Table(part.into_iter()))?);
+            heads.extend(Head::first(Input::Table(table, part.into_iter()))?);
         }
         for file in files {
             heads.extend(Head::first(Input::File(file?))?);
         }
         Ok(Self {
             heads,
-            pretoken: Vec::new(),
+            pretoken: Pretoken::empty(),
             min_count: 0,
         })
     }
@@ -57,7 +58,8 @@ impl<'a> Entries<'a> {
     /// [`TrainError::Io`] and [`TrainError::DamagedCounts`] for what was spilled to disk,
     /// [`TrainError::CountOverflow`].
     pub fn next_entry(&mut self) -> Result<Option<(&[u8], u64)>, TrainError> {
-        self.next_watched(&Watch::default())
+        let entry = self.next_watched(&Watch::default())?;
+        Ok(entry.map(|(pretoken, count)| (pretoken.bytes(), count)))
     }
 
     /// [`Entries::next_entry`], or [`TrainError::Interrupted`]: many may be left out before one is
@@ -65,7 +67,7 @@ impl<'a> Entries<'a> {
     pub(super) fn next_watched(
         &mut self,
         watch: &Watch,
-    ) -> Result<Option<(&[u8], u64)>, TrainError> {
+    ) -> Result<Option<(&Pretoken, u64)>, TrainError> {
         while let Some(count) = self.next_sum()? {
             watch.check()?;
             if count >= self.min_count {
@@ -79,12 +81,11 @@ impl<'a> Entries<'a> {
         let Some(least) = self.heads.peek_mut() else {
             return Ok(None);
         };
-        self.pretoken.clear();
-        self.pretoken.extend_from_slice(&least.source.pretoken);
+        self.pretoken.copy(&least.source.pretoken);
         let mut sum = least.source.count;
         advance(least)?;
         while let Some(next) = self.heads.peek_mut() {
-            if next.source.pretoken != self.pretoken {
+            if next.key != self.pretoken.key() || next.source.pretoken != self.pretoken {
                 break;
             }
             sum = sum
@@ -99,7 +100,7 @@ impl<'a> Entries<'a> {
 /// Moves a source on, or takes it out at its end.
 fn advance(mut head: PeekMut<'_, Head<'_>>) -> Result<(), TrainError> {
     if head.source.advance()? {
-        head.key = key(&head.source.pretoken);
+        head.key = head.source.pretoken.key();
     } else {
         PeekMut::pop(head);
     }
@@ -108,7 +109,7 @@ fn advance(mut head: PeekMut<'_, Head<'_>>) -> Result<(), TrainError> {
 
 /// A source by the entry it has come to. Small, since the heap moves it about.
 struct Head<'a> {
-    key: u64,
+    key: SortKey,
     source: Box<Source<'a>>,
 }
 
@@ -117,11 +118,11 @@ impl<'a> Head<'a> {
     fn first(input: Input<'a>) -> Result<Option<Self>, TrainError> {
         let mut source = Box::new(Source {
             input,
-            pretoken: Vec::new(),
+            pretoken: Pretoken::empty(),
             count: 0,
         });
         let is_empty = !source.advance()?;
-        let key = key(&source.pretoken);
+        let key = source.pretoken.key();
         Ok((!is_empty).then_some(Self { key, source }))
     }
 }
@@ -129,8 +130,12 @@ impl<'a> Head<'a> {
 impl Ord for Head<'_> {
     /// Reversed: a `BinaryHeap` has its greatest on top.
     fn cmp(&self, other: &Self) -> Ordering {
-        let keys = other.key.cmp(&self.key);
-        keys.then_with(|| other.source.pretoken.cmp(&self.source.pretoken))
+        match other.key.cmp(&self.key) {
+            Ordering::Equal if self.key.is_longer() => {
+                other.source.pretoken.cmp(&self.source.pretoken)
+            }
+            order => order,
+        }
     }
 }
 
@@ -149,14 +154,14 @@ impl PartialEq for Head<'_> {
 impl Eq for Head<'_> {}
 
 enum Input<'a> {
-    Table(vec::IntoIter<Keyed<'a>>),
+    Table(&'a PretokenTable, vec::IntoIter<Keyed>),
     File(Reader<File>),
 }
 
 /// Something sorted, and the entry it has come to.
 struct Source<'a> {
     input: Input<'a>,
-    pretoken: Vec<u8>,
+    pretoken: Pretoken,
     count: u64,
 }
 
@@ -165,9 +170,8 @@ impl Source<'_> {
     fn advance(&mut self) -> Result<bool, TrainError> {
         let count = match &mut self.input {
             Input::File(reader) => reader.next_entry(&mut self.pretoken)?,
-            Input::Table(entries) => entries.next().map(|entry| {
-                self.pretoken.clear();
-                self.pretoken.extend_from_slice(entry.pretoken);
+            Input::Table(table, entries) => entries.next().map(|entry| {
+                entry.give(table, &mut self.pretoken);
                 entry.count
             }),
         };

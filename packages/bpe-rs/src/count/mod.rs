@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | pretokens to counts, in memory | `table.rs` |
 //! | a table that grew too large to a file, sorted | `spill.rs`, `runs.rs` |
-//! | tables and files to one sequence, in order | `sort.rs`, `entries.rs` |
+//! | tables and files to one sequence, in order | `pretoken.rs`, `sort.rs`, `entries.rs` |
 //! | merging, saving, loading | `counts.rs` |
 //! | how a file looks | `file/`, `varint.rs` |
 //! | how a file is put in the place of another | `replace.rs` |
@@ -12,6 +12,7 @@
 mod counts;
 mod entries;
 mod file;
+mod pretoken;
 mod replace;
 mod runs;
 mod sort;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::entries::Entries;
-use super::file::{CutBy, Reader, Totals, Writer};
+use super::file::{CutBy, Reader, Saved, Totals, Writer};
 use super::replace::{Durability, create_fresh, fresh_name, replace, write_error};
 use super::table::PretokenTable;
 use crate::error::TrainError;
@@ -104,27 +104,42 @@ pub(super) fn write_counts(
     })
 }
 
-/// Runs by level: each run of a level was made of `FAN_IN` of the level before. Clones share them.
+/// What is counted, but not in memory. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Runs(Vec<Vec<Arc<Run>>>);
+pub(super) struct Runs {
+    /// Each run of a level was made of `FAN_IN` of the level before.
+    levels: Vec<Vec<Arc<Run>>>,
+    /// Files of the user's, which are only read.
+    saved: Vec<Arc<Saved>>,
+}
 
 impl Runs {
+    pub(super) fn of_saved(saved: impl IntoIterator<Item = Saved>) -> Self {
+        Self {
+            levels: Vec::new(),
+            saved: saved.into_iter().map(Arc::new).collect(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.len() == 0
     }
 
     /// The sum of all counts.
     pub(super) fn total(&self) -> u128 {
-        self.iter().map(|run| run.totals.total).sum()
+        let saved = self.saved.iter().map(|file| file.totals());
+        let totals = self.iter().map(|run| run.totals).chain(saved);
+        totals.map(|totals| totals.total).sum()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.iter().count()
+        self.iter().count() + self.saved.len()
     }
 
     /// Readers of all runs.
     pub(super) fn readers(&self) -> impl Iterator<Item = Result<Reader<fs::File>, TrainError>> {
-        self.iter().map(|run| Reader::open(&run.path))
+        let saved = self.saved.iter().map(|file| file.reader());
+        self.iter().map(|run| Reader::open(&run.path)).chain(saved)
     }
 
     pub(super) fn push(
@@ -136,14 +151,15 @@ impl Runs {
         self.push_at(0, Arc::new(run), cut_by, watch)
     }
 
-    /// Takes over the runs of `other`, each at its level.
+    /// Takes over all of `other`, each run at its level.
     pub(super) fn append(
         &mut self,
         other: Self,
         cut_by: &CutBy,
         watch: &Watch,
     ) -> Result<(), TrainError> {
-        for (level, runs) in other.0.into_iter().enumerate() {
+        self.saved.extend(other.saved);
+        for (level, runs) in other.levels.into_iter().enumerate() {
             for run in runs {
                 self.push_at(level, run, cut_by, watch)?;
             }
@@ -167,7 +183,7 @@ impl Runs {
     }
 
     fn iter(&self) -> impl Iterator<Item = &Run> {
-        self.0.iter().flatten().map(Arc::as_ref)
+        self.levels.iter().flatten().map(Arc::as_ref)
     }
 
     fn push_at(
@@ -180,16 +196,16 @@ impl Runs {
         let directory = Arc::clone(&run.directory);
         let mut run = Some(run);
         for level in level.. {
-            if self.0.len() <= level {
-                self.0.resize_with(level + 1, Vec::new);
+            if self.levels.len() <= level {
+                self.levels.resize_with(level + 1, Vec::new);
             }
-            self.0[level].extend(run.take());
-            if self.0[level].len() < FAN_IN {
+            self.levels[level].extend(run.take());
+            if self.levels[level].len() < FAN_IN {
                 break;
             }
-            let merged = merge_runs(&self.0[level], &directory, cut_by, watch);
+            let merged = merge_runs(&self.levels[level], &directory, cut_by, watch);
             run = Some(Arc::new(merged.map_err(|error| self.keep(error))?));
-            self.0[level].clear();
+            self.levels[level].clear();
         }
         Ok(())
     }

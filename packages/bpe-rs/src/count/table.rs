@@ -72,6 +72,17 @@ impl PretokenTable {
         self.taken().map(|slot| (self.pretoken(slot), slot.value))
     }
 
+    /// The keys and counts that [`PretokenTable::iter`] gives the pretokens and counts of.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (Key, u64)> {
+        self.taken().map(|slot| (slot.key(), slot.value))
+    }
+
+    /// The long pretoken of this number, which its key has.
+    #[inline]
+    pub(super) fn long(&self, number: u64) -> &[u8] {
+        self.long.get(number)
+    }
+
     /// Counts each pretoken of a batch once; the first begins at `start`, each other where the one
     /// before ends.
     ///

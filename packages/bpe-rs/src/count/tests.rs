@@ -108,6 +108,33 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
+    fn opened_files_are_their_sum(
+        parts in prop::collection::vec(entries(), 1..5), more in entries(), min_count in 0..1500_u64,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let save = |(number, part): (usize, &Entries)| {
+            let path = directory.path().join(number.to_string());
+            counts(part).save(&path).unwrap();
+            path
+        };
+        let paths: Vec<PathBuf> = parts.iter().enumerate().map(save).collect();
+        let whole = counts(&parts.concat());
+        let mut opened = PretokenCounts::open(&paths).unwrap();
+        prop_assert!(opened.is_equal(&whole).unwrap());
+        prop_assert_eq!(opened.total(), whole.total());
+        prop_assert_eq!(opened.len().unwrap(), whole.len().unwrap());
+        prop_assert_eq!(listed(&opened, min_count).unwrap(), listed(&whole, min_count).unwrap());
+        opened.merge(counts(&more)).unwrap();
+        prop_assert_eq!(saved(&opened), saved(&counts(&[parts.concat(), more.clone()].concat())));
+        drop(opened.clone());
+        let mut other = counts(&more);
+        other.merge(opened).unwrap();
+        prop_assert_eq!(saved(&other), saved(&counts(&[parts.concat(), more.clone(), more].concat())));
+        drop(other);
+        prop_assert!(paths.iter().all(|path| path.exists()));
+    }
+
+    #[test]
     fn order_and_grouping_do_not_change_a_byte(a in entries(), b in entries(), c in entries()) {
         let directory = tempfile::tempdir().unwrap();
         let whole = saved(&counts(&[a.clone(), b.clone(), c.clone()].concat()));
@@ -421,4 +448,42 @@ fn saving_where_it_cannot_be_leaves_the_old_file() {
     ));
     assert_eq!(fs::read(&path).unwrap(), old);
     assert_eq!(files_in(directory.path()), [path]);
+}
+
+#[test]
+fn files_that_cannot_be_opened_together_or_have_changed_are_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let [path, other, cut] = ["path", "other", "cut"].map(|name| directory.path().join(name));
+    let small = counts(&vec![(b"a".to_vec(), 1)]);
+    small.save(&path).unwrap();
+    PretokenCounts::new("pattern", &["<|x|>"])
+        .save(&other)
+        .unwrap();
+    let open = |paths: &[&PathBuf]| {
+        let paths: Vec<PathBuf> = paths.iter().copied().cloned().collect();
+        PretokenCounts::open(&paths)
+    };
+    assert!(matches!(open(&[]), Err(TrainError::NoCounts)));
+    let error = open(&[&path, &other]).unwrap_err();
+    assert!(matches!(error, TrainError::OtherSpecialTokens { .. }));
+    assert!(matches!(open(&[&cut]), Err(TrainError::Io { .. })));
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&cut, &whole[..length]).unwrap();
+        assert!(open(&[&path, &cut]).is_err(), "{length}");
+    }
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        fs::write(&cut, changed).unwrap();
+        let opened = open(&[&path, &cut]);
+        assert!(opened.is_err() || opened.unwrap().len().is_err(), "{at}");
+    }
+    let opened = open(&[&path]).unwrap();
+    counts(&vec![(b"a".to_vec(), 2)]).save(&path).unwrap();
+    let error = opened.len().unwrap_err().to_string();
+    assert!(
+        error.contains("not the file that was opened first"),
+        "{error}"
+    );
 }

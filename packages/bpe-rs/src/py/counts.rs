@@ -25,6 +25,16 @@ impl PyPretokenCounts {
         Self { counting, counts }
     }
 
+    /// Counts that were read, with all that goes with them.
+    fn of_files(counts: PretokenCounts) -> PyResult<Self> {
+        let counting = Counting {
+            special_tokens: counts.special_tokens().to_vec(),
+            pattern: Some(Pattern::new(counts.pattern())?),
+            ..Counting::default()
+        };
+        Ok(Self::new(counting, counts))
+    }
+
     /// To be called without the GIL: another thread may hold the lock for long.
     pub(super) fn lock(&self) -> MutexGuard<'_, PretokenCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -132,13 +142,12 @@ impl PyPretokenCounts {
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let watch = Watch::default();
         let job = || PretokenCounts::load_watched(&path, &watch);
-        let counts = watched(py, &watch, None, |_, _| Ok(()), job)?.complete()?;
-        let counting = Counting {
-            special_tokens: counts.special_tokens().to_vec(),
-            pattern: Some(Pattern::new(counts.pattern())?),
-            ..Counting::default()
-        };
-        Ok(Self::new(counting, counts))
+        Self::of_files(watched(py, &watch, None, |_, _| Ok(()), job)?.complete()?)
+    }
+
+    #[staticmethod]
+    fn open(py: Python<'_>, paths: Vec<PathBuf>) -> PyResult<Self> {
+        Self::of_files(py.detach(|| PretokenCounts::open(&paths))?)
     }
 
     #[staticmethod]

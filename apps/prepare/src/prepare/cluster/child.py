@@ -23,7 +23,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-from prepare.cluster.stages import Limits, run_task
+from prepare.cluster.stages import run_task
+from prepare.cluster.task import Limits
 
 MAX_REASON = 2_000
 

@@ -31,7 +31,7 @@ from loguru import logger
 from prepare.cluster.child import end_child, run_child
 from prepare.cluster.folder import Folder
 from prepare.cluster.plan import Plan, Stage
-from prepare.cluster.stages import Limits, note_name, record_name
+from prepare.cluster.task import Limits, note_name, record_name
 from prepare.config import ClusterConfig
 
 # It tells of each task on stderr, in many lines. What a person needs is in `prepare --status`.

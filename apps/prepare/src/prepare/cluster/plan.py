@@ -18,7 +18,7 @@ from prepare.cluster.cut import Share, Span, TextFile, cut, is_gzip
 from prepare.cluster.folder import Folder, file_system
 
 PLAN = "cluster/plan.json"
-FORMAT, VERSION = "groundup-prepare-plan", 1
+FORMAT, VERSION = "groundup-prepare-plan", 2
 FAN_IN = 32
 """Files of counts that one task merges: a thousand are one after two stages."""
 

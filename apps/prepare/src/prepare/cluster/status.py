@@ -11,7 +11,7 @@ from typing import Any
 
 from prepare.cluster.folder import Folder
 from prepare.cluster.plan import Plan, Stage
-from prepare.cluster.stages import note_name, record_name
+from prepare.cluster.task import note_name, record_name
 
 BAD_TOLD = 5
 """So many bad documents are named; the manifest and the tasks' records have all."""

@@ -71,7 +71,8 @@ def copy_texts(
             raise ValueError(
                 f"{file}: the record at byte {at:,} is of the type {record.rec_type}, a page as it"
                 " came, and no text is taken from pages here: name the WET file of it, or take the"
-                " text into .jsonl files first"
+                " text into .jsonl files first, as datatrove's step Trafilatura does (pip install"
+                " 'datatrove[processing]')"
             )
         reason = too_long(max_document_bytes) if text is None else text_problem(text)
         if text is None or reason:

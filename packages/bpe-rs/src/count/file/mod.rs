@@ -39,8 +39,9 @@ mod write;
 
 use super::varint::{push_varint, take, take_varint};
 use crate::error::TrainError;
+use crate::table::MAX_SHORT;
 
-pub(super) use read::Reader;
+pub(super) use read::{Reader, Saved};
 pub(super) use write::Writer;
 
 const MAGIC: [u8; 8] = *b"\xb8pretok\n";
@@ -49,6 +50,10 @@ const VERSION: u32 = 1;
 const BLOCK_BYTES: usize = 1 << 16;
 /// The most that an entry shares with the one before, and the mark of a longer rest.
 const NIBBLE_MAX: usize = 15;
+const _: () = assert!(
+    NIBBLE_MAX == MAX_SHORT,
+    "what is shared can be told from two keys"
+);
 
 /// What texts were cut by: counts can be added only if it is the same for both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +152,14 @@ impl Totals {
     fn add(&mut self, count: u64) {
         self.entries += 1;
         self.total += u128::from(count);
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (entries, total) = bytes.split_first_chunk()?;
+        Some(Self {
+            entries: u64::from_le_bytes(*entries),
+            total: u128::from_le_bytes(total.try_into().ok()?),
+        })
     }
 
     fn to_bytes(self) -> Vec<u8> {

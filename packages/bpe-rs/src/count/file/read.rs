@@ -1,10 +1,11 @@
 //! Reading a file of counts, entry by entry, with nothing believed unchecked.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::{CutBy, MAGIC, NIBBLE_MAX, Totals, VERSION, block_checksum};
+use crate::count::pretoken::Pretoken;
 use crate::count::varint::{take, take_varint};
 use crate::error::TrainError;
 
@@ -22,6 +23,8 @@ pub(crate) struct Reader<R> {
     /// Bytes of the file read so far: where the block ends.
     offset: u64,
     totals: Totals,
+    /// What the totals were when the file was opened before, if it was.
+    expected: Option<Totals>,
     has_ended: bool,
 }
 
@@ -32,6 +35,53 @@ impl Reader<File> {
             source,
         })?;
         Self::new(file, path)
+    }
+}
+
+/// A file of counts that stays where it is, by what its head and its end say.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    path: PathBuf,
+    totals: Totals,
+}
+
+impl Saved {
+    /// Looks at the head and the end; what lies between is looked at when it is read.
+    pub(crate) fn open(path: &Path) -> Result<(CutBy, Self), TrainError> {
+        let mut reader = Reader::open(path)?;
+        let totals = reader.totals_at_end()?;
+        let path = path.to_owned();
+        Ok((reader.cut_by, Self { path, totals }))
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Reads it from its beginning; that it is another file by now is an error, at its end at the
+    /// latest.
+    pub(crate) fn reader(&self) -> Result<Reader<File>, TrainError> {
+        let mut reader = Reader::open(&self.path)?;
+        reader.expected = Some(self.totals);
+        Ok(reader)
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Reads the end in place of what comes next.
+    fn totals_at_end(&mut self) -> Result<Totals, TrainError> {
+        let length = 8 + Totals::BYTES as i64;
+        let sought = self.input.seek(SeekFrom::End(-length));
+        self.offset =
+            sought.map_err(|_| self.damaged(self.offset, "the file ends here, too early"))?;
+        let start = self.offset;
+        let (blocks, checksum) = (self.read_number()?, self.read_number()?);
+        self.read(Totals::BYTES as u64)?;
+        let totals = Totals::from_bytes(&self.block);
+        let is_end = blocks == 0 && checksum == block_checksum(0, &self.block);
+        totals
+            .filter(|_| is_end)
+            .ok_or_else(|| self.damaged(start, "the file does not end as such files do"))
     }
 }
 
@@ -46,6 +96,7 @@ impl<R: Read> Reader<R> {
             at: 0,
             offset: 0,
             totals: Totals::default(),
+            expected: None,
             has_ended: false,
         };
         reader.cut_by = reader.read_head()?;
@@ -63,17 +114,18 @@ impl<R: Read> Reader<R> {
 
     /// Makes `pretoken`, which must hold the one before (nothing, at first), the next one and
     /// returns its count; None after the last one.
-    pub(crate) fn next_entry(&mut self, pretoken: &mut Vec<u8>) -> Result<Option<u64>, TrainError> {
+    pub(crate) fn next_entry(
+        &mut self,
+        pretoken: &mut Pretoken,
+    ) -> Result<Option<u64>, TrainError> {
         if self.at == self.block.len() && !self.next_block()? {
             return Ok(None);
         }
         let entries = self.block.get(self.at..).unwrap_or_default();
         let mut rest = entries;
         let entry = Entry::take(&mut rest).ok_or("an entry is cut off or not in its one form");
-        let entry = entry.and_then(|entry| entry.check(pretoken).map(|()| entry));
+        let entry = entry.and_then(|entry| entry.follow(pretoken).map(|()| entry));
         let entry = entry.map_err(|what| self.damaged(self.offset - entries.len() as u64, what))?;
-        pretoken.truncate(entry.shared);
-        pretoken.extend_from_slice(entry.rest);
         self.at += entries.len() - rest.len();
         self.totals.add(entry.count);
         Ok(Some(entry.count))
@@ -151,6 +203,9 @@ impl<R: Read> Reader<R> {
         if !is_right {
             return Err(self.damaged(start, "the entries before are not those of its end"));
         }
+        if self.expected.is_some_and(|totals| totals != self.totals) {
+            return Err(self.damaged(start, "it is not the file that was opened first"));
+        }
         if !is_last {
             return Err(self.damaged(self.offset - 1, "there is more after its end"));
         }
@@ -196,7 +251,9 @@ impl<R: Read> Reader<R> {
 /// An entry as it is written: what it adds to the one before.
 struct Entry<'a> {
     shared: usize,
-    rest: &'a [u8],
+    /// Begins with the bytes that follow those shared.
+    tail: &'a [u8],
+    length: usize,
     count: u64,
 }
 
@@ -211,25 +268,19 @@ impl<'a> Entry<'a> {
         } else {
             0
         };
+        let tail = *bytes;
         Some(Self {
             shared: usize::from(lengths >> 4),
-            rest: take(bytes, more.checked_add(short as u64)?)?,
+            tail,
+            length: take(bytes, more.checked_add(short as u64)?)?.len(),
             count: take_varint(bytes)?,
         })
     }
 
-    /// Whether it is what comes after `previous`: greater, with all shared that can be.
+    /// Makes `pretoken`, the one before, that of this entry, if it can be the next.
     #[inline]
-    fn check(&self, previous: &[u8]) -> Result<(), &'static str> {
-        let differing = previous
-            .get(self.shared..)
-            .ok_or("an entry shares more than there is")?;
-        if self.rest <= differing {
-            return Err("pretokens do not ascend");
-        }
-        if self.shared < NIBBLE_MAX && self.rest.first() == differing.first() {
-            return Err("an entry shares less than it could");
-        }
+    fn follow(&self, pretoken: &mut Pretoken) -> Result<(), &'static str> {
+        pretoken.move_on(self.shared, self.tail, self.length)?;
         if self.count == 0 {
             return Err("a count is 0");
         }

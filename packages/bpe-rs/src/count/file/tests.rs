@@ -4,6 +4,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::count::pretoken::Pretoken;
+use crate::count::pretoken::tests::pretoken as pretoken_of;
 
 type Counts = BTreeMap<Vec<u8>, u64>;
 
@@ -18,7 +20,7 @@ fn write(counts: &Counts, block_bytes: usize) -> Vec<u8> {
     let mut writer = Writer::new(&mut bytes, Path::new(PATH), &cut_by()).unwrap();
     writer.block_bytes = block_bytes;
     for (pretoken, &count) in counts {
-        writer.push(pretoken, count).unwrap();
+        writer.push(&pretoken_of(pretoken), count).unwrap();
     }
     writer.finish().unwrap();
     bytes
@@ -27,14 +29,14 @@ fn write(counts: &Counts, block_bytes: usize) -> Vec<u8> {
 /// What the reader gives, and the error that ended it.
 fn read_on(bytes: &[u8]) -> (Vec<(Vec<u8>, u64)>, Option<TrainError>) {
     let mut entries = Vec::new();
-    let mut pretoken = Vec::new();
+    let mut pretoken = Pretoken::empty();
     let mut reader = match Reader::new(bytes, Path::new(PATH)) {
         Ok(reader) => reader,
         Err(error) => return (entries, Some(error)),
     };
     loop {
         match reader.next_entry(&mut pretoken) {
-            Ok(Some(count)) => entries.push((pretoken.clone(), count)),
+            Ok(Some(count)) => entries.push((pretoken.bytes().to_vec(), count)),
             Ok(None) => return (entries, None),
             Err(error) => return (entries, Some(error)),
         }
@@ -260,7 +262,7 @@ fn what_a_length_claims_is_not_allocated() {
             Err(TrainError::DamagedCounts { .. }) => continue,
             Err(error) => panic!("{error}"),
         };
-        let error = reader.next_entry(&mut Vec::new()).unwrap_err();
+        let error = reader.next_entry(&mut Pretoken::empty()).unwrap_err();
         assert!(error.to_string().contains("ends here"), "{error}");
         assert!(reader.block_capacity() < 4 * bytes.len());
     }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::{BLOCK_BYTES, CutBy, MAGIC, NIBBLE_MAX, Totals, VERSION, block_checksum};
+use crate::count::pretoken::{Pretoken, SortKey};
 use crate::count::replace::write_error;
 use crate::count::varint::push_varint;
 use crate::error::TrainError;
@@ -20,7 +21,8 @@ pub(crate) struct Writer<'a, W> {
     pub(super) block_bytes: usize,
     /// Room for the frame, then the entries of the block being made.
     block: Vec<u8>,
-    previous: Vec<u8>,
+    /// Of the entry before: an entry shares no more with it than a key holds.
+    previous: SortKey,
     totals: Totals,
 }
 
@@ -31,7 +33,7 @@ impl<'a, W: Write> Writer<'a, W> {
             path,
             block_bytes: BLOCK_BYTES,
             block: Vec::with_capacity(BLOCK_BYTES + BLOCK_BYTES / 8),
-            previous: Vec::new(),
+            previous: Pretoken::empty().key(),
             totals: Totals::default(),
         };
         writer.write(&head(cut_by)?)?;
@@ -40,10 +42,10 @@ impl<'a, W: Write> Writer<'a, W> {
     }
 
     /// Appends an entry, greater than all before.
-    pub(crate) fn push(&mut self, pretoken: &[u8], count: u64) -> Result<(), TrainError> {
-        debug_assert!(pretoken > &self.previous[..] && count > 0);
-        let shared = shared_bytes(&self.previous, pretoken);
-        let rest = pretoken.get(shared..).unwrap_or_default();
+    pub(crate) fn push(&mut self, pretoken: &Pretoken, count: u64) -> Result<(), TrainError> {
+        debug_assert!(pretoken.key() >= self.previous && count > 0);
+        let shared = pretoken.key().shared(self.previous);
+        let rest = pretoken.bytes().get(shared..).unwrap_or_default();
         let short = rest.len().min(NIBBLE_MAX);
         self.block.push((shared << 4 | short) as u8);
         if short == NIBBLE_MAX {
@@ -51,8 +53,7 @@ impl<'a, W: Write> Writer<'a, W> {
         }
         self.block.extend_from_slice(rest);
         push_varint(&mut self.block, count);
-        self.previous.truncate(shared);
-        self.previous.extend_from_slice(rest);
+        self.previous = pretoken.key();
         self.totals.add(count);
         if self.block.len() >= FRAME_BYTES + self.block_bytes {
             self.write_block()?;
@@ -105,9 +106,4 @@ fn head(cut_by: &CutBy) -> Result<Vec<u8>, TrainError> {
     .concat();
     head.extend(crc32fast::hash(&head).to_le_bytes());
     Ok(head)
-}
-
-fn shared_bytes(previous: &[u8], pretoken: &[u8]) -> usize {
-    let pairs = previous.iter().zip(pretoken).take(NIBBLE_MAX);
-    pairs.take_while(|(left, right)| left == right).count()
 }
