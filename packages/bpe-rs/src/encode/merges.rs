@@ -3,16 +3,21 @@
 use hashbrown::HashMap;
 
 use super::pairs::{Merged, NONE, PairTable};
+use super::perfect::{NO_RANK, PairRanks};
 use crate::error::EncoderError;
 
 /// The tokens of single bytes, and what pairs of tokens merge into.
 #[derive(Debug)]
 pub(crate) struct Merges {
     byte_ids: [u32; 256],
-    /// For each pair of bytes, `left << 8 | right`: merging begins with these, and those that text
+    /// Ranks for each pair of bytes, `left << 8 | right`: merging begins with these, and those that text
     /// is made of stay in the nearest cache.
-    byte_pairs: Vec<Merged>,
+    byte_pairs: Vec<u32>,
+    /// Ids of merged tokens by rank.
+    ids: Vec<u32>,
     pairs: PairTable,
+    /// The same once more, for merging many pretokens at a time.
+    ranks: Option<PairRanks>,
 }
 
 /// Ids by bytes.
@@ -60,10 +65,11 @@ impl Merges {
                     right: right.to_vec(),
                 })?;
         }
+        table.ranks = PairRanks::new(table.pairs.iter());
         Ok(table)
     }
 
-    /// No merges yet, and room for so many, fewer than 2^32.
+    /// No merges yet, and room for so many, fewer than 2^32, with ranks lower than that.
     ///
     /// # Errors
     ///
@@ -71,8 +77,10 @@ impl Merges {
     pub(super) fn with_capacity(capacity: usize, ids: &Ids) -> Result<Self, EncoderError> {
         Ok(Self {
             byte_ids: byte_ids(ids)?,
-            byte_pairs: vec![NONE; 1 << 16],
+            byte_pairs: vec![NO_RANK; 1 << 16],
+            ids: vec![0; capacity],
             pairs: PairTable::with_capacity(capacity),
+            ranks: None,
         })
     }
 
@@ -87,8 +95,9 @@ impl Merges {
     ) -> Result<(), Merged> {
         self.pairs.insert(left, right, merged)?;
         if let Ok(bytes) = both.try_into() {
-            self.byte_pairs[usize::from(u16::from_be_bytes(bytes))] = merged;
+            self.byte_pairs[usize::from(u16::from_be_bytes(bytes))] = merged.rank();
         }
+        self.ids[merged.rank() as usize] = merged.token_id();
         Ok(())
     }
 
@@ -105,11 +114,29 @@ impl Merges {
     /// What two bytes merge into.
     #[inline(always)]
     pub(super) fn of_bytes(&self, left: u8, right: u8) -> Merged {
+        match self.rank_of_bytes(left, right) {
+            NO_RANK => NONE,
+            rank => Merged::new(rank, self.of_rank(rank)),
+        }
+    }
+
+    /// The rank of the merge of two bytes, or [`NO_RANK`].
+    #[inline(always)]
+    pub(super) fn rank_of_bytes(&self, left: u8, right: u8) -> u32 {
         let both = u16::from_be_bytes([left, right]);
-        self.byte_pairs
-            .get(usize::from(both))
-            .copied()
-            .unwrap_or(NONE)
+        let rank = self.byte_pairs.get(usize::from(both));
+        rank.copied().unwrap_or(NO_RANK)
+    }
+
+    /// The token that the merge of this rank makes.
+    #[inline(always)]
+    pub(super) fn of_rank(&self, rank: u32) -> u32 {
+        self.ids[rank as usize]
+    }
+
+    /// Ranks by pairs, if there are such: not for more than two million merges.
+    pub(super) fn pair_ranks(&self) -> Option<&PairRanks> {
+        self.ranks.as_ref()
     }
 
     /// What two tokens merge into.

@@ -2,9 +2,9 @@
 //!
 //! | step | file |
 //! | --- | --- |
-//! | a vocabulary and merges, checked, to tables | `merges.rs`, `pairs.rs` |
+//! | a vocabulary and merges, checked, to tables | `merges.rs`, `pairs.rs`, `perfect.rs` |
 //! | pretokens to ids, if they are known | `cache.rs` |
-//! | a new pretoken to ids; a long one in windows | `word.rs`, `long.rs` |
+//! | new pretokens to ids, many at a time; a long one in windows | `together.rs`, `word.rs`, `long.rs` |
 //! | many texts, or a large one, on several threads | `parallel.rs` |
 //! | a text in parts | `stream.rs` |
 //! | tokens that are merged by rank, to merges | `ranks.rs` |
@@ -21,12 +21,14 @@ mod long;
 mod merges;
 mod pairs;
 mod parallel;
+mod perfect;
 mod ranks;
 #[cfg(test)]
 mod samples;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod together;
 mod token_id;
 mod word;
 

@@ -72,6 +72,18 @@ impl PairTable {
         self.merges.len()
     }
 
+    /// Left, right and rank of each merge.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (u32, u32, u32)> + Clone {
+        let parts = |entry: &Entry| {
+            (
+                (entry.pair >> 32) as u32,
+                entry.pair as u32,
+                entry.merged.rank(),
+            )
+        };
+        self.merges.iter().map(parts)
+    }
+
     /// What `left` and `right` merge into, or [`NONE`].
     #[inline(always)]
     pub(super) fn get(&self, left: u32, right: u32) -> Merged {

@@ -107,6 +107,33 @@ fn a_cache_that_is_full_again_and_again_changes_nothing_and_stays_small() {
 }
 
 #[test]
+fn new_pretokens_of_every_length_in_one_batch_are_merged_as_the_definition_says() {
+    let merges = naive::merges(&["ab abab bb aab abb baba"], &[], 12);
+    let tokens = samples::vocabulary(&merges);
+    // Letters by the bits of a number: hardly two are alike.
+    let letters =
+        |length: usize| (0..length).map(move |at| ["a", "b"][(length * 7919) >> (at % 13) & 1]);
+    let pretokens: Vec<String> = (1..=140).map(|length| letters(length).collect()).collect();
+    let text = [pretokens.join("\n"), pretokens.join("\n1")].join("\n");
+    let expected: Vec<Vec<u8>> = pretokenize(&text)
+        .flat_map(|pretoken| naive::tokens(pretoken, &merges))
+        .collect();
+    // Ids from 2^21 on are merged one pretoken at a time.
+    for first_id in [0, 1 << 21] {
+        let vocab = (first_id..).zip(tokens.iter().cloned());
+        for cache_bytes in [0, CACHE_BYTES] {
+            let encoder = BpeEncoder::new(vocab.clone(), &merges, &[]).unwrap();
+            let encoder = encoder.cache_bytes(cache_bytes);
+            for _ in 0..2 {
+                let ids = encoder.encode(&text).unwrap();
+                let bytes = ids.iter().map(|id| &tokens[(id - first_id) as usize]);
+                assert!(bytes.eq(&expected), "{first_id}, {cache_bytes}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_large_text_is_the_same_on_many_threads() {
     let [_, encoder] = forgetful_and_not(crate::GPT2_PATTERN, 0);
     let text = "ab abab<|>é a  b\n1".repeat(40_000);

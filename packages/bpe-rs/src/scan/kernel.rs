@@ -1,10 +1,10 @@
 //! What a kind of processor does with 64 bytes, or 64 bits, at once; and code compiled for each kind.
 
 /// Bytes classified at once: one bit each of a `u64`.
-pub(super) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 
 /// What a kind of processor does for 64 bytes, or their bits, at once.
-pub(super) trait Kernel: Copy {
+pub(crate) trait Kernel: Copy {
     /// The bytes at 0x80 and above.
     fn high(self, block: &[u8; BLOCK]) -> u64;
 
@@ -32,14 +32,14 @@ pub(super) trait Kernel: Copy {
 ///
 /// Implementations are `#[inline(always)]`, and so is what they call in their loops: only what is
 /// inlined into code for a kind of processor may use its instructions.
-pub(super) trait Scan {
+pub(crate) trait Scan {
     type Output;
 
     fn scan(self, kernel: impl Kernel) -> Self::Output;
 }
 
 /// `N` sets of bytes below 0x80, in the forms that the kernels look them up.
-pub(super) struct ByteSets<const N: usize> {
+pub(crate) struct ByteSets<const N: usize> {
     /// Bit `h` of entry `l` of set `n`: whether it holds byte `16 h + l`.
     pub(super) nibbles: [[u8; 16]; N],
     /// Bit `8 n` of entry `b`: whether set `n` holds byte `b`.

@@ -26,6 +26,7 @@ mod simd;
 mod tests;
 
 pub(crate) use gpt2::gpt2_ends;
+pub(crate) use kernel::{Kernel, Scan};
 pub(crate) use simd::Simd;
 #[doc(hidden)]
 pub use simd::split_counters;

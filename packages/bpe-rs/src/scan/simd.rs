@@ -39,6 +39,14 @@ impl Simd {
         Self::Portable(Portable)
     }
 
+    /// The fastest kind without vectors of 64 bytes.
+    pub(crate) fn detect_at_most_32_bytes() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        return Self::avx2().unwrap_or(Self::Portable(Portable));
+        #[cfg(not(target_arch = "x86_64"))]
+        Self::detect()
+    }
+
     /// All kinds that this processor has.
     pub(crate) fn available() -> Vec<Self> {
         #[cfg(target_arch = "x86_64")]
@@ -64,7 +72,7 @@ impl Simd {
     }
 
     /// Runs `scan` with this kind of instructions.
-    pub(super) fn run<S: Scan>(self, scan: S) -> S::Output {
+    pub(crate) fn run<S: Scan>(self, scan: S) -> S::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512(proof) => proof.run(scan),

@@ -21,6 +21,11 @@ impl Seeds {
         *SEEDS
     }
 
+    /// Odd numbers to multiply with, one after the other.
+    pub(crate) fn multipliers(self) -> impl Iterator<Item = u64> {
+        (0..).map(move |number| self.hash_key(number) | 1)
+    }
+
     /// The product of both halves, folded, and a second product: its high bits are as good as
     /// random for any set of keys. Without the second one, every sixtieth seed or so left long runs
     /// of slots taken when keys count upwards, and a search passed 20 slots where 1.5 are usual.

@@ -4,14 +4,19 @@
 //! pretoken and up to three ids, which is what nearly all have: they are found without following a
 //! pointer, and copied without asking how many there are.
 
-use super::long::merge_long;
+mod ids;
+mod unknown;
+
 use super::merges::Merges;
+use super::together::ManyMerger;
 use super::token_id::TokenId;
-use super::word::{SHORT, WordMerger};
+use super::word::WordMerger;
 use crate::table::{
     Key, LongPretokens, MAX_SHORT, NO_NUMBER, Seeds, Slot, advise_huge_pages, long_key, long_parts,
     prefetch, short_key,
 };
+use ids::{Ids, Known};
+use unknown::{TOGETHER, Unmerged};
 
 /// 32 kB: a short text should not pay for a long one.
 const MIN_SLOTS: usize = 1 << 10;
@@ -23,8 +28,6 @@ const AHEAD: usize = 64;
 const MAX_PRETOKEN_BYTES: usize = 128;
 /// Ids elsewhere are numbered by 32 bits.
 const MAX_BYTES: usize = 1 << 33;
-/// Ids that a slot has room for.
-const INLINE: usize = 3;
 
 /// Pretokens and their token ids, in at most so many bytes.
 #[derive(Debug)]
@@ -39,8 +42,11 @@ pub(crate) struct TokenCache {
     max_bytes: usize,
     seeds: Seeds,
     merger: WordMerger,
+    many_merger: Box<ManyMerger>,
     /// The ids of the pretoken that was merged last.
     merged: Vec<u32>,
+    /// Pretokens whose slots have no ids yet.
+    unmerged: Vec<Unmerged>,
 }
 
 /// Never on two cache lines.
@@ -48,27 +54,12 @@ pub(crate) struct TokenCache {
 #[repr(align(32))]
 struct CacheSlot(Slot<Ids>);
 
-/// Up to three ids and how many; or where more are: first, end, anything, `ELSEWHERE`.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ids([u32; INLINE + 1]);
-
-const ELSEWHERE: u32 = u32::MAX;
-
-impl Ids {
-    /// How many ids are here, if they are.
-    #[inline(always)]
-    fn inline(&self) -> Option<usize> {
-        let count = self.0[INLINE] as usize;
-        (count <= INLINE).then_some(count)
-    }
-}
-
 impl TokenCache {
     /// An empty cache, which may grow to `max_bytes` and a little beyond: half for the slots, half
     /// for what has no room in them.
     pub(crate) fn new(max_bytes: usize) -> Self {
         let max_bytes = max_bytes.min(MAX_BYTES);
-        let max_slots = (max_bytes / 2 / size_of::<CacheSlot>()).max(4 * AHEAD);
+        let max_slots = (max_bytes / 2 / size_of::<CacheSlot>()).max(2 * TOGETHER);
         Self {
             slots: Vec::new(),
             len: 0,
@@ -78,7 +69,9 @@ impl TokenCache {
             max_bytes,
             seeds: Seeds::of_process(),
             merger: WordMerger::default(),
+            many_merger: Box::default(),
             merged: Vec::new(),
+            unmerged: Vec::new(),
         }
     }
 
@@ -93,24 +86,51 @@ impl TokenCache {
         ends: &[usize],
         token_ids: &mut Vec<T>,
     ) {
+        let mut rest = ends;
+        while !rest.is_empty() {
+            let known = self.encode_known(text, start, rest, token_ids);
+            start = known.checked_sub(1).map_or(start, |last| rest[last]);
+            rest = &rest[known..];
+            // Where some are new, those that come next often are, too.
+            let mut any_new = true;
+            while any_new && !rest.is_empty() {
+                let (part, after) = rest.split_at(rest.len().min(TOGETHER));
+                any_new = self.encode_unknown(merges, text, start, part, token_ids);
+                start = part.last().copied().unwrap_or(start);
+                rest = after;
+            }
+        }
+    }
+
+    /// Appends the ids of pretokens up to the first that is not known; returns how many they are.
+    fn encode_known<T: TokenId>(
+        &mut self,
+        text: &[u8],
+        mut start: usize,
+        ends: &[usize],
+        token_ids: &mut Vec<T>,
+    ) -> usize {
         let mut ahead = [(0, 0); AHEAD];
         let mut known = Known::new();
-        for ends in ends.chunks(AHEAD) {
+        for (chunk, ends) in ends.chunks(AHEAD).enumerate() {
             self.make_room(ends.len());
             self.look_ahead(text, start, ends, &mut ahead);
-            for (&(key, home), &end) in ahead.iter().zip(ends) {
+            for (number, (&(key, home), &end)) in ahead.iter().zip(ends).enumerate() {
                 let slot = &self.slots[home].0;
                 match slot.value.inline() {
                     Some(count) if slot.key() == key => known.push(&slot.value, count),
                     _ => {
                         known.flush(token_ids);
-                        self.encode_from(home, key, merges, &text[start..end], token_ids);
+                        if !self.append_known(home, key, &text[start..end], token_ids) {
+                            return chunk * AHEAD + number;
+                        }
                     }
                 }
                 start = end;
             }
             known.flush(token_ids);
         }
+        ends.len()
     }
 
     /// Finds the homes of a chunk of pretokens, and asks for them.
@@ -150,53 +170,38 @@ impl TokenCache {
         }
     }
 
-    /// Appends the ids of a pretoken that is not at home, or is long, or is not known yet.
+    /// Appends the ids of a pretoken that is not at home, or is long, if it is known.
     #[inline(never)]
-    fn encode_from<T: TokenId>(
+    fn append_known<T: TokenId>(
         &mut self,
         home: usize,
         key: Key,
-        merges: &Merges,
         pretoken: &[u8],
         token_ids: &mut Vec<T>,
-    ) {
+    ) -> bool {
         if pretoken.len() > MAX_PRETOKEN_BYTES {
-            self.merge(pretoken, merges);
-            token_ids.extend(T::all(&self.merged));
-            return;
+            return false;
         }
-        let at = match long_parts(key) {
-            Some((hash, _)) => self.search(home, |slot| self.is_long(slot, hash, pretoken)),
-            None => self.search(home, |slot| slot.key() == key),
-        };
-        if self.slots[at].0.is_vacant() {
-            self.merge(pretoken, merges);
-            self.insert(at, key, pretoken);
+        let slot = &self.slots[self.find(home, key, pretoken)].0;
+        if slot.is_vacant() {
+            return false;
         }
-        token_ids.extend(T::all(self.ids(&self.slots[at].0.value)));
+        token_ids.extend(T::all(slot.value.all(&self.token_ids)));
+        true
     }
 
-    /// The ids of a pretoken, into `merged`.
-    fn merge(&mut self, pretoken: &[u8], merges: &Merges) {
-        self.merged.clear();
-        if pretoken.len() > SHORT {
-            merge_long(pretoken, merges, &mut self.merger, &mut self.merged);
-        } else {
-            let tokens = self.merger.merge(pretoken, merges);
-            self.merged.extend(tokens.map(|(_, token_id)| token_id));
+    /// Where a pretoken of at most [`MAX_PRETOKEN_BYTES`] is, or belongs.
+    #[inline(always)]
+    fn find(&self, home: usize, key: Key, pretoken: &[u8]) -> usize {
+        match long_parts(key) {
+            Some((hash, _)) => self.search(home, |slot| self.is_long(slot, hash, pretoken)),
+            None => self.search(home, |slot| slot.key() == key),
         }
     }
 
     fn is_long(&self, slot: &Slot<Ids>, hash: u64, pretoken: &[u8]) -> bool {
         long_parts(slot.key())
             .is_some_and(|(other, number)| other == hash && self.long.get(number) == pretoken)
-    }
-
-    fn ids<'a>(&'a self, ids: &'a Ids) -> &'a [u32] {
-        match ids.inline() {
-            Some(count) => &ids.0[..count],
-            None => &self.token_ids[ids.0[0] as usize..ids.0[1] as usize],
-        }
     }
 
     /// Where the search that begins at `home` ends: at what is wanted, or at the vacant slot where
@@ -210,30 +215,6 @@ impl TokenCache {
             at = (at + 1) & last;
         }
         at
-    }
-
-    /// Puts a pretoken, whose ids are `merged`, into a vacant slot.
-    fn insert(&mut self, at: usize, key: Key, pretoken: &[u8]) {
-        let key = match long_parts(key) {
-            Some((hash, _)) => long_key(hash, self.long.push(pretoken)),
-            None => key,
-        };
-        let ids = self.keep();
-        self.slots[at] = CacheSlot(Slot::new(key, ids));
-        self.len += 1;
-    }
-
-    fn keep(&mut self) -> Ids {
-        let (mut ids, count) = (Ids::default(), self.merged.len());
-        if count <= INLINE {
-            ids.0[..count].copy_from_slice(&self.merged);
-            ids.0[INLINE] = count as u32;
-        } else {
-            let first = self.token_ids.len() as u32;
-            self.token_ids.extend_from_slice(&self.merged);
-            ids.0 = [first, self.token_ids.len() as u32, 0, ELSEWHERE];
-        }
-        ids
     }
 
     /// Where the search for a hash begins.
@@ -293,35 +274,5 @@ impl TokenCache {
         self.len = 0;
         self.long = LongPretokens::default();
         self.token_ids = Vec::new();
-    }
-}
-
-/// Ids on their way from slots to the output: all four numbers of a slot are copied, whatever its
-/// count, and the next copy begins behind those that count.
-struct Known {
-    token_ids: [u32; AHEAD * INLINE + 1],
-    len: usize,
-}
-
-impl Known {
-    fn new() -> Self {
-        Self {
-            token_ids: [0; AHEAD * INLINE + 1],
-            len: 0,
-        }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, ids: &Ids, count: usize) {
-        if let Some(room) = self.token_ids[self.len..].first_chunk_mut() {
-            *room = ids.0;
-        }
-        self.len += count;
-    }
-
-    #[inline(always)]
-    fn flush<T: TokenId>(&mut self, token_ids: &mut Vec<T>) {
-        token_ids.extend(T::all(&self.token_ids[..self.len]));
-        self.len = 0;
     }
 }
