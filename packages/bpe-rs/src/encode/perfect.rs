@@ -73,10 +73,7 @@ impl PairRanks {
         pairs: impl ExactSizeIterator<Item = (u32, u32, u32)> + Clone,
     ) -> Option<Self> {
         let bucket_of = |(left, right, _): (u32, u32, u32)| {
-            index(
-                joined(left, right).wrapping_mul(self.multiplier),
-                self.hashes.len(),
-            )
+            index(self.hash(joined(left, right)), self.hashes.len())
         };
         // Pairs in the order of their buckets.
         let mut ends = vec![0; self.hashes.len()];
@@ -113,8 +110,7 @@ impl PairRanks {
         (0..=u16::MAX).find_map(|number| {
             let mut at = [0; MOST];
             for (placed, &entry) in entries.iter().enumerate() {
-                let hash = (entry >> BITS).wrapping_mul(self.multiplier);
-                let slot = self.slot(hash, number);
+                let slot = self.slot(self.hash(entry >> BITS), number);
                 if self.slots[slot] != VACANT || at[..placed].contains(&slot) {
                     return None;
                 }
@@ -126,6 +122,12 @@ impl PairRanks {
             self.hashes[bucket] = number;
             Some(())
         })
+    }
+
+    /// Never of 0, which all multipliers send to slot 0: and GPT-2 merges token 0 with itself.
+    #[inline(always)]
+    fn hash(&self, pair: u64) -> u64 {
+        (pair + 1).wrapping_mul(self.multiplier)
     }
 
     #[inline(always)]
@@ -140,7 +142,7 @@ impl PairRanks {
     #[inline(always)]
     pub(super) fn get(&self, left: u32, right: u32) -> u32 {
         let pair = joined(left, right);
-        let hash = pair.wrapping_mul(self.multiplier);
+        let hash = self.hash(pair);
         let number = self.hashes[index(hash, self.hashes.len())];
         let entry = self.slots[self.slot(hash, number)];
         // No branch: two of three pairs have no rank, in no order that could be foreseen.
@@ -191,6 +193,14 @@ mod tests {
                 .all(|(pair, &rank)| ours.get(pair.0, pair.1) == rank)
         );
         assert!((300..600).all(|left| ours.get(left, left) == NO_RANK));
+    }
+
+    #[test]
+    fn token_0_twice_finds_a_slot_whatever_else_there_is() {
+        for number in 1..200 {
+            let pairs = (0..number).map(|n| ((n, n), n)).collect();
+            assert_eq!(ranks(&pairs).unwrap().get(0, 0), 0);
+        }
     }
 
     #[test]
