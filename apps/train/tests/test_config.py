@@ -4,12 +4,14 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nnparts import TransformerConfig, TransformerLM
 from tok import Tokenizer
 from train.config import ModelShape
 from train.data import open_data
+from trainkit import TokenDataset
 
 NO_FLAGS = {"vocab_size", "rope_scaling"}
 UNUSUAL = (
@@ -76,6 +78,23 @@ def test_a_model_of_unusual_parts_is_trained_and_resumed(call, tiny_flags, monke
     code, words = call("--resume", "--out", "run", "--max-steps", 4, "--allow", "max-steps")
     assert code == 0, words
     assert any(documents)
+
+
+@pytest.mark.parametrize("order", ["random", "epoch"])
+def test_windows_come_in_the_order_asked_for(call, tiny_flags, monkeypatch, order):
+    starts: list[int] = []
+    find_starts = TokenDataset.starts
+
+    def spy(self: TokenDataset, *arguments: Any) -> Any:
+        found = find_starts(self, *arguments)
+        starts.extend(found.tolist())
+        return found
+
+    monkeypatch.setattr(TokenDataset, "starts", spy)
+    flags = ["--order", order, "--num-workers", 0, "--model.context-length", 32]
+    code, words = call("--out", "run", *tiny_flags, *flags)
+    assert code == 0, words
+    assert all(start % 32 == 0 for start in starts) is (order == "epoch")
 
 
 def test_documents_are_told_apart_by_the_separator_alone(data, tmp_path):

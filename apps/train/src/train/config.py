@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 from nnparts import RopeScaling, TransformerConfig
-from trainkit import TrainConfig
+from trainkit import Order, TrainConfig
 
 # What `--help` shows, a screen of it; the other fields are left alone in most runs.
 USUAL = (
@@ -93,6 +93,9 @@ class RunConfig:
     checkpoint_blocks: bool = False
     """Keep only the blocks' inputs for the backward pass and compute each block again there: a
     third more time, and memory for one block's activations instead of all."""
+    order: Order = "random"
+    """How windows of the text follow each other: random, each drawn anew from anywhere; epoch,
+    side by side, each once before any comes again."""
     separate_documents: bool = False
     """Let no token see another document than its own, in training and evaluation: documents begin
     with the tokenizer's <|endoftext|>."""

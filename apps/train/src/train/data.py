@@ -8,7 +8,7 @@ from prepare import PrepareConfig, prepare
 from prepare.presets import preset_names, read_preset
 from prepare.sources import DOCUMENT_END
 from tok import Tokenizer
-from trainkit import TokenDataset
+from trainkit import Order, TokenDataset
 
 from train.config import RunConfig
 
@@ -51,9 +51,15 @@ def ready_data(config: RunConfig, report: Callable[[str], None]) -> Path:
 
 
 def open_data(
-    directory: Path, tokenizer_path: Path, *, separate_documents: bool = False
+    directory: Path,
+    tokenizer_path: Path,
+    *,
+    order: Order = "random",
+    separate_documents: bool = False,
 ) -> RunData:
     """Opens the token files in `directory`, which must come from the tokenizer given.
+
+    Both go by `order`, which evaluation does not ask about.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -71,6 +77,7 @@ def open_data(
         TokenDataset(
             directory / f"{part}.npy",
             tokenizer_hash=tokenizer.fingerprint,
+            order=order,
             separator_id=separator_id,
         )
         for part in ("train", "valid")

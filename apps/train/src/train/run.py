@@ -58,6 +58,7 @@ def train(
     data = open_data(
         data_directory,
         owner / "tokenizer.json",
+        order=config.order,
         separate_documents=config.separate_documents,
     )
     record = read_record(directory) if config.resume else None
