@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from trainkit import TokenDataset, evaluate, precision_context
@@ -40,6 +40,11 @@ class Recipe:
     """Share of the time in which the learning rate rises."""
     is_linear: bool = False
     beta2: float = 0.95
+    weight_decay: float = 0.1
+    embedding_lr_scale: float = 1.0
+    """The embeddings' learning rate, as a share of that of all else."""
+    is_epoch: bool = False
+    """Whether windows lie side by side, each taken once before any comes again."""
     compiled: bool = False
     precision: str = "fp32"
     characters: bool = False
@@ -53,7 +58,7 @@ def llama(vocab_size: int) -> nn.Module:
         intermediate_size=704,
         num_hidden_layers=4,
         num_attention_heads=8,
-        max_position_embeddings=256,
+        max_position_embeddings=512,
         attn_implementation="sdpa",
         tie_word_embeddings=False,
         bos_token_id=None,
@@ -93,12 +98,17 @@ RECIPES = {
         compiled=True,
     ),
     "llama-ours": Recipe(
-        "Llama with our batch, schedule and optimizer, bf16 where fast, eager",
+        "Llama, compiled, bf16 where fast, with our context, batch, order, schedule, rates, decay",
         llama,
-        batch_size=4,
-        lr=2e-3,
+        context_length=512,
+        batch_size=2,
+        lr=4e-3,
         min_lr=2e-5,
         is_linear=True,
+        beta2=0.98,
+        embedding_lr_scale=12.0,
+        is_epoch=True,
+        compiled=True,
     ),
     "characters": Recipe(
         "nanoGPT's recipe for a CPU: characters, 4 layers, d_model 128, context 64, batch 12",
@@ -123,10 +133,17 @@ class Logits(nn.Module):
         return self.model(token_ids, use_cache=False).logits
 
 
-def loss_of(model: nn.Module, windows: Tensor) -> Tensor:
-    """Mean cross-entropy of `(batch, context_length + 1)` tokens."""
-    logits = model(windows[:, :-1])
-    return cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten())
+def loss_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of `(batch, context_length)` tokens."""
+    return cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten())
+
+
+def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """The embeddings, which may have a rate of their own, and all else."""
+    embeddings = cast(LlamaForCausalLM | GPT2LMHeadModel, model).get_input_embeddings().weight
+    others = [parameter for parameter in model.parameters() if parameter is not embeddings]
+    scale = recipe.embedding_lr_scale
+    return [{"params": [embeddings], "lr_scale": scale}, {"params": others, "lr_scale": 1.0}]
 
 
 def lr_at(recipe: Recipe, share: float) -> float:
@@ -139,27 +156,27 @@ def lr_at(recipe: Recipe, share: float) -> float:
 
 
 def trained(
-    recipe: Recipe, tokens: NDArray[np.integer], vocab_size: int, *, minutes: float, seed: int
+    recipe: Recipe, data: TokenDataset, vocab_size: int, *, minutes: float, seed: int
 ) -> tuple[Logits, int]:
     """The model when the time is over, and the updates that it had."""
     torch.manual_seed(seed)
-    draw = np.random.default_rng(seed)
-    windows = np.lib.stride_tricks.sliding_window_view(tokens, recipe.context_length + 1)
     begun = time.perf_counter()
     model = Logits(recipe.build(vocab_size))
     optimizer = torch.optim.AdamW(
-        model.parameters(), betas=(0.9, recipe.beta2), weight_decay=0.1, fused=True
+        parameter_groups(model.model, recipe),
+        betas=(0.9, recipe.beta2),
+        weight_decay=recipe.weight_decay,
+        fused=True,
     )
     loss_function = torch.compile(loss_of) if recipe.compiled else loss_of
     updates = 0
     while (share := (time.perf_counter() - begun) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = lr_at(recipe, share)
-        starts = draw.integers(len(windows), size=recipe.batch_size)
-        batch = torch.from_numpy(windows[starts].astype(np.int64))
+            group["lr"] = group["lr_scale"] * lr_at(recipe, share)
+        batch = data.batch(seed, updates, recipe.batch_size, recipe.context_length, "cpu")
         optimizer.zero_grad()
         with precision_context(recipe.precision, "cpu"):
-            loss_function(model, batch).backward()
+            loss_function(model, batch.inputs, batch.targets).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         updates += 1
@@ -205,10 +222,13 @@ def main() -> None:
     folder = options.data / "characters" if recipe.characters else options.data
     if recipe.characters:
         write_characters(options.text, folder)
-    train, valid = (TokenDataset(folder / f"{name}.npy") for name in ("train", "valid"))
-    tokens, vocab_size = train.tokens, int(max(train.tokens.max(), valid.tokens.max())) + 1
+    order = "epoch" if recipe.is_epoch else "random"
+    train, valid = (
+        TokenDataset(folder / f"{name}.npy", order=order) for name in ("train", "valid")
+    )
+    vocab_size = int(max(train.tokens.max(), valid.tokens.max())) + 1
     width = options.text[1].stat().st_size / len(valid)
-    model, updates = trained(recipe, tokens, vocab_size, minutes=options.minutes, seed=options.seed)
+    model, updates = trained(recipe, train, vocab_size, minutes=options.minutes, seed=options.seed)
     result = evaluate(
         model,
         valid,
