@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
+from optimkit import Muon, muon_groups, scale_outer_groups
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from trainkit import TokenDataset, evaluate, precision_context
@@ -40,11 +40,8 @@ class Recipe:
     """Share of the time in which the learning rate rises."""
     is_linear: bool = False
     beta2: float = 0.95
-    weight_decay: float = 0.1
-    embedding_lr_scale: float = 1.0
-    """The embeddings' learning rate, as a share of that of all else."""
-    is_epoch: bool = False
-    """Whether windows lie side by side, each taken once before any comes again."""
+    is_ours: bool = False
+    """Whether it has the tales preset's optimizer and order of windows."""
     compiled: bool = False
     precision: str = "fp32"
     characters: bool = False
@@ -58,7 +55,7 @@ def llama(vocab_size: int) -> nn.Module:
         intermediate_size=704,
         num_hidden_layers=4,
         num_attention_heads=8,
-        max_position_embeddings=512,
+        max_position_embeddings=256,
         attn_implementation="sdpa",
         tie_word_embeddings=False,
         bos_token_id=None,
@@ -98,16 +95,14 @@ RECIPES = {
         compiled=True,
     ),
     "llama-ours": Recipe(
-        "Llama, compiled, bf16 where fast, with our context, batch, order, schedule, rates, decay",
+        "Llama, compiled, bf16 where fast, with our order, batch, schedule, optimizer and rates",
         llama,
-        context_length=512,
-        batch_size=2,
-        lr=4e-3,
+        batch_size=8,
+        lr=5e-3,
         min_lr=2e-5,
         is_linear=True,
         beta2=0.98,
-        embedding_lr_scale=12.0,
-        is_epoch=True,
+        is_ours=True,
         compiled=True,
     ),
     "characters": Recipe(
@@ -138,12 +133,14 @@ def loss_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten())
 
 
-def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The embeddings, which may have a rate of their own, and all else."""
-    embeddings = cast(LlamaForCausalLM | GPT2LMHeadModel, model).get_input_embeddings().weight
-    others = [parameter for parameter in model.parameters() if parameter is not embeddings]
-    scale = recipe.embedding_lr_scale
-    return [{"params": [embeddings], "lr_scale": scale}, {"params": others, "lr_scale": 1.0}]
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW, or what the tales preset has: Muon, and rates of their own for embeddings and head."""
+    betas = (0.9, recipe.beta2)
+    if not recipe.is_ours:
+        parameters = model.parameters()
+        return torch.optim.AdamW(parameters, betas=betas, weight_decay=0.1, fused=True)
+    groups = muon_groups(model, 0.25)
+    return Muon(scale_outer_groups(groups, model, 0.8, embedding_lr_scale=9.6), betas=betas)
 
 
 def lr_at(recipe: Recipe, share: float) -> float:
@@ -162,17 +159,12 @@ def trained(
     torch.manual_seed(seed)
     begun = time.perf_counter()
     model = Logits(recipe.build(vocab_size))
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model.model, recipe),
-        betas=(0.9, recipe.beta2),
-        weight_decay=recipe.weight_decay,
-        fused=True,
-    )
+    optimizer = make_optimizer(model, recipe)
     loss_function = torch.compile(loss_of) if recipe.compiled else loss_of
     updates = 0
     while (share := (time.perf_counter() - begun) / (60 * minutes)) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = group["lr_scale"] * lr_at(recipe, share)
+            group["lr"] = group.get("lr_scale", 1.0) * lr_at(recipe, share)
         batch = data.batch(seed, updates, recipe.batch_size, recipe.context_length, "cpu")
         optimizer.zero_grad()
         with precision_context(recipe.precision, "cpu"):
@@ -222,7 +214,7 @@ def main() -> None:
     folder = options.data / "characters" if recipe.characters else options.data
     if recipe.characters:
         write_characters(options.text, folder)
-    order = "epoch" if recipe.is_epoch else "random"
+    order = "epoch" if recipe.is_ours else "random"
     train, valid = (
         TokenDataset(folder / f"{name}.npy", order=order) for name in ("train", "valid")
     )

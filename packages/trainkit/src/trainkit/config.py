@@ -29,7 +29,8 @@ class TrainConfig:
     """Parts that a batch is computed in, to save memory; what is learnt does not depend on it."""
     optimizer: OptimizerName = "adamw"
     """adamw, or muon: Muon for the hidden matrices, AdamW for the rest, at the same learning rate.
-    It learns more an update and takes longer, least where bf16 products are fast."""
+    It learns more an update and takes longer, least where bf16 products are fast; embeddings and
+    head then want rates of their own (`embedding_lr_scale`, `outer_lr_scale`)."""
     schedule: ScheduleName = "cosine"
     """Way of the learning rate from `max_lr` to `min_lr`: half a cosine; wsd, level until the last
     `decay_fraction`, so that the end can be decided late; linear; constant, which stays up."""
