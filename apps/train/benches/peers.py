@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from optimkit import Muon, muon_groups, scale_outer_groups
+from prepare.presets import read_preset
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from trainkit import TokenDataset, evaluate, precision_context
+from train.config import RunConfig
+from trainkit import TokenDataset, evaluate, make_optimizer, precision_context
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 
@@ -40,8 +41,8 @@ class Recipe:
     """Share of the time in which the learning rate rises."""
     is_linear: bool = False
     beta2: float = 0.95
-    is_ours: bool = False
-    """Whether it has the tales preset's optimizer and order of windows."""
+    ours: RunConfig | None = None
+    """What gives it our optimizer and order of windows; None: AdamW, and windows at random."""
     compiled: bool = False
     precision: str = "fp32"
     characters: bool = False
@@ -81,6 +82,7 @@ def character_gpt(vocab_size: int) -> nn.Module:
     return GPT2LMHeadModel(config)
 
 
+TALES = read_preset(RunConfig, "train", "tales")
 DEFAULT = Recipe("Llama, AdamW 1e-3, cosine, batch 32, fp32, eager", llama)
 RECIPES = {
     "llama": DEFAULT,
@@ -97,12 +99,12 @@ RECIPES = {
     "llama-ours": Recipe(
         "Llama, compiled, bf16 where fast, with our order, batch, schedule, optimizer and rates",
         llama,
-        batch_size=8,
-        lr=5e-3,
-        min_lr=2e-5,
-        is_linear=True,
-        beta2=0.98,
-        is_ours=True,
+        context_length=TALES.model.context_length,
+        batch_size=TALES.training.batch_size,
+        lr=TALES.training.max_lr,
+        min_lr=TALES.training.min_lr,
+        is_linear=TALES.training.schedule == "linear",
+        ours=TALES,
         compiled=True,
     ),
     "characters": Recipe(
@@ -133,14 +135,12 @@ def loss_of(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy(model(inputs).flatten(0, 1).float(), targets.flatten())
 
 
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, or what the tales preset has: Muon, and rates of their own for embeddings and head."""
+def optimizer_for(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW, or what the preset has."""
+    if recipe.ours is not None:
+        return make_optimizer(model, recipe.ours.training)
     betas = (0.9, recipe.beta2)
-    if not recipe.is_ours:
-        parameters = model.parameters()
-        return torch.optim.AdamW(parameters, betas=betas, weight_decay=0.1, fused=True)
-    groups = muon_groups(model, 0.25)
-    return Muon(scale_outer_groups(groups, model, 0.8, embedding_lr_scale=9.6), betas=betas)
+    return torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=0.1, fused=True)
 
 
 def lr_at(recipe: Recipe, share: float) -> float:
@@ -159,7 +159,7 @@ def trained(
     torch.manual_seed(seed)
     begun = time.perf_counter()
     model = Logits(recipe.build(vocab_size))
-    optimizer = make_optimizer(model, recipe)
+    optimizer = optimizer_for(model, recipe)
     loss_function = torch.compile(loss_of) if recipe.compiled else loss_of
     updates = 0
     while (share := (time.perf_counter() - begun) / (60 * minutes)) < 1:
@@ -214,10 +214,9 @@ def main() -> None:
     folder = options.data / "characters" if recipe.characters else options.data
     if recipe.characters:
         write_characters(options.text, folder)
-    order = "epoch" if recipe.is_ours else "random"
-    train, valid = (
-        TokenDataset(folder / f"{name}.npy", order=order) for name in ("train", "valid")
-    )
+    order = "random" if recipe.ours is None else recipe.ours.order
+    train = TokenDataset(folder / "train.npy", order=order)
+    valid = TokenDataset(folder / "valid.npy")
     vocab_size = int(max(train.tokens.max(), valid.tokens.max())) + 1
     width = options.text[1].stat().st_size / len(valid)
     model, updates = trained(recipe, train, vocab_size, minutes=options.minutes, seed=options.seed)
