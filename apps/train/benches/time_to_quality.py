@@ -71,7 +71,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3)
     parser.add_argument("--only", nargs="+", choices=[OURS, *RECIPES], default=[OURS, *RECIPES])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--ours", nargs="+", default=[], help="flags for train", metavar="FLAG")
+    words = "all that follows: flags for train"
+    parser.add_argument("--ours", nargs=argparse.REMAINDER, default=[], help=words)
     options = parser.parse_args()
     print(f"{processor()}, commit {commit()}, {options.minutes:g} minutes each", flush=True)
     with tempfile.TemporaryDirectory() as folder:
