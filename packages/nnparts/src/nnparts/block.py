@@ -1,6 +1,7 @@
 """One layer of a transformer."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -68,6 +69,12 @@ class TransformerBlock(torch.nn.Module):
         impl: Impl = "fast",
     ) -> None:
         super().__init__()
+        if norm not in get_args(Norm):
+            raise ValueError(f"norm must be one of {get_args(Norm)}, got {norm!r}")
+        if feed_forward not in get_args(FeedForwardKind):
+            raise ValueError(
+                f"feed_forward must be one of {get_args(FeedForwardKind)}, got {feed_forward!r}"
+            )
         self.is_post_norm, self.dropout = norm == "post", dropout
 
         def normalize() -> torch.nn.Module:
@@ -97,7 +104,13 @@ class TransformerBlock(torch.nn.Module):
             )
         else:
             self.ffn = FeedForward(
-                d_model, d_ff, feed_forward, device=device, dtype=dtype, generator=generator
+                d_model,
+                d_ff,
+                feed_forward,
+                device=device,
+                dtype=dtype,
+                generator=generator,
+                impl=impl,
             )
 
     def forward(

@@ -14,6 +14,7 @@ FeedForwardKind = Literal["swiglu", "silu", "gelu", "relu2"]
 
 _COUNTS = ("vocab_size", "context_length", "d_model", "num_layers", "num_heads")
 _DEFAULTED_COUNTS = ("d_ff", "num_kv_heads", "head_dim")
+_SWITCHES = ("qk_norm", "tied_embeddings", "residual_init_scaling")
 _CHOICES = {"norm": Norm, "positions": Positions, "feed_forward": FeedForwardKind}
 
 
@@ -114,12 +115,18 @@ class TransformerConfig:
             if value not in get_args(choices):
                 raise ValueError(f"{name} must be one of {get_args(choices)}, got {value!r}")
 
+        for name in _SWITCHES:
+            value = getattr(self, name)
+            if type(value) is not bool:  # "false", from a command line, would be true
+                raise ValueError(f"{name} must be True or False, got {value!r}")
+
     def _check_numbers(self) -> None:
         for name in ("rope_theta", "norm_eps", "logit_soft_cap"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
+            is_left_out = name == "logit_soft_cap" and value is None
+            if not is_left_out and not (_is_number(value) and 0 < value < math.inf):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
-        if not 0 <= self.dropout < 1:
+        if not (_is_number(self.dropout) and 0 <= self.dropout < 1):
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.sliding_window is not None:
             self._require_count("sliding_window")
@@ -130,8 +137,14 @@ class TransformerConfig:
                 "num_heads must be divisible by num_kv_heads, got"
                 f" num_heads={self.num_heads} and num_kv_heads={self.num_kv_heads}"
             )
+        scaling = self.rope_scaling
+        if scaling is not None and scaling.kind == "yarn" and self.rope_theta <= 1:
+            raise ValueError(
+                "rope_scaling of kind 'yarn' needs rope_theta above 1, got"
+                f" rope_theta={self.rope_theta!r}"
+            )
         if self.positions != "rope":
-            if self.rope_scaling is not None:
+            if scaling is not None:
                 raise ValueError(
                     f"rope_scaling needs positions='rope', got positions={self.positions!r}"
                 )
@@ -163,5 +176,9 @@ class TransformerConfig:
             )
         scaling = fields.get("rope_scaling")
         if isinstance(scaling, dict):
-            fields = {**fields, "rope_scaling": RopeScaling(**scaling)}
+            fields = {**fields, "rope_scaling": RopeScaling.from_dict(scaling)}
         return cls(**fields)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -113,11 +113,13 @@ def can_step(model: torch.nn.Module) -> bool:
     """Whether `DecodingStep` stands for all that a call of `model` does.
 
     It doesn't where a module is another than `TransformerLM` makes, or has hooks, which would not
-    be called; nor for `impl="reference"`.
+    be called; nor for `impl="reference"`; nor under autocast, whose products are in another dtype
+    than the sums.
     """
     modules = list(model.modules())
     return (
         type(model) is TransformerLM
+        and not torch.is_autocast_enabled(next(model.parameters()).device.type)
         and all(type(module) in _KNOWN and not _has_hooks(module) for module in modules)
         and all(getattr(module, "kernels", FAST) is FAST for module in modules)
     )

@@ -1,17 +1,15 @@
 """The position-wise feed-forward networks: SwiGLU with three matrices, the plain one with two."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nnparts import functional
 from nnparts.kernels import Impl, select_kernels
 from nnparts.linear import Linear
 
 Activation = Literal["silu", "gelu", "relu2"]
-_ACTIVATIONS = {"silu": functional.silu, "gelu": functional.gelu, "relu2": functional.relu2}
 
 
 def default_d_ff(d_model: int) -> int:
@@ -72,6 +70,7 @@ class FeedForward(torch.nn.Module):
         device: where the weights lie; torch's default if None.
         dtype: of the weights; torch's default if None.
         generator: source of the initial draws; torch's global one if None.
+        impl: what computes it, see `kernels`.
 
     Raises:
         ValueError: there is no such activation.
@@ -86,14 +85,18 @@ class FeedForward(torch.nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
+        impl: Impl = "fast",
     ) -> None:
         super().__init__()
-        if activation not in _ACTIVATIONS:
-            raise ValueError(f"activation must be one of {tuple(_ACTIVATIONS)}, got {activation!r}")
+        if activation not in get_args(Activation):
+            raise ValueError(
+                f"activation must be one of {get_args(Activation)}, got {activation!r}"
+            )
         d_ff = 4 * d_model if d_ff is None else d_ff
         self.w1 = Linear(d_model, d_ff, device, dtype, generator=generator)
         self.w2 = Linear(d_ff, d_model, device, dtype, generator=generator)
-        self.activation = _ACTIVATIONS[activation]
+        self.kernels = select_kernels(impl)
+        self.activation = getattr(self.kernels, activation)
 
     def forward(self, x: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
         """`(..., d_model)` -> `(..., d_model)`."""

@@ -62,7 +62,8 @@ def gelu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     Hendrycks and Gimpel 2016, section 2 (https://arxiv.org/abs/1606.08415). Exact: GPT-2 has the
     paper's approximation by tanh, which is off by up to 5e-4.
     """
-    return x * (1 + torch.erf(x / math.sqrt(2))) / 2
+    wide = _widen(x)  # 1 + erf cancels: in bf16 GELU(-3) would be off by half
+    return (wide * (1 + torch.erf(wide / math.sqrt(2))) / 2).to(x.dtype)
 
 
 def relu2(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -50,6 +50,9 @@ class Kernels:
     grouped_query_attention: Attention
     rms_norm: Callable[[Tensor, Tensor, float], Tensor]
     swiglu: Callable[[Tensor, Tensor], Tensor]
+    silu: Callable[[Tensor], Tensor]
+    gelu: Callable[[Tensor], Tensor]
+    relu2: Callable[[Tensor], Tensor]
 
 
 def select_kernels(impl: Impl) -> Kernels:
@@ -127,10 +130,16 @@ REFERENCE = Kernels(
     grouped_query_attention=functional.grouped_query_attention,
     rms_norm=functional.rms_norm,
     swiglu=functional.swiglu,
+    silu=functional.silu,
+    gelu=functional.gelu,
+    relu2=functional.relu2,
 )
 FAST = Kernels(
     grouped_query_attention=grouped_query_attention,
     rms_norm=rms_norm,
     swiglu=swiglu,
+    silu=torch_functional.silu,  # one pass each way, and only the input is kept
+    gelu=torch_functional.gelu,
+    relu2=functional.relu2,
 )
 _KERNELS: dict[Impl, Kernels] = {"fast": FAST, "reference": REFERENCE}

@@ -207,7 +207,7 @@ class TransformerLM(torch.nn.Module):
         Arguments and errors are those of `forward`.
         """
         start, seq = (0 if cache is None else cache.length), token_ids.shape[-1]
-        self._check_call(start, seq, token_positions, document_ids, cache)
+        self._check_call(start, seq, token_positions, document_ids, attention_mask, cache)
         if cache is not None:
             attention_mask = cache.extend_attention_mask(attention_mask, seq)
         has_places = token_positions is not None or self.config.positions == "none"
@@ -224,7 +224,7 @@ class TransformerLM(torch.nn.Module):
         x = self._embed(token_ids, token_positions, start)
         rotated = token_positions if self.config.positions == "rope" else None
         for index, layer in enumerate(self.layers):
-            if self.checkpoints_blocks and torch.is_grad_enabled():
+            if self.checkpoints_blocks and cache is None and torch.is_grad_enabled():
                 x = checkpoint(layer, x, rotated, mask=mask, use_reentrant=False)
             else:
                 x = layer(x, rotated, mask=mask, cache=cache and cache.layer(index))
@@ -239,12 +239,18 @@ class TransformerLM(torch.nn.Module):
         seq: int,
         token_positions: Tensor | None,
         document_ids: Tensor | None,
+        attention_mask: Tensor | None,
         cache: KVCache | None,
     ) -> None:
         if start + seq > self.config.context_length:
             raise ValueError(
                 f"a prompt longer than the context: {start} cached and {seq} new tokens, but"
                 f" context_length is {self.config.context_length}; give fewer or reset the cache"
+            )
+        if attention_mask is not None and attention_mask.dtype != torch.bool:
+            raise ValueError(
+                "attention_mask must be bool, True at tokens and False at padding, got"
+                f" {attention_mask.dtype}: convert ones and zeros with attention_mask.bool()"
             )
         if token_positions is not None and self.config.positions == "none":
             raise ValueError("token_positions are given, but the model has positions='none'")

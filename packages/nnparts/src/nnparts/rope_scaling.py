@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -60,6 +60,21 @@ class RopeScaling:
             raise ValueError(
                 f"beta_slow must be below beta_fast, got {self.beta_slow} and {self.beta_fast}"
             )
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "RopeScaling":
+        """The scaling with these fields, as `dataclasses.asdict` gives them.
+
+        Raises:
+            ValueError: a field is unknown, or one without a default is missing.
+        """
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            known = sorted(field.name for field in dataclasses.fields(cls))
+            raise ValueError(
+                f"a RopeScaling has the fields {known}, got {sorted(fields)}"
+            ) from error
 
     @property
     def attention_factor(self) -> float:

@@ -112,7 +112,9 @@ class Muon(PerParameterOptimizer):
                 self.param_groups.pop()
                 raise
         if added["precision"] is None:
-            added["precision"] = fastest_matmul_dtype(str(added["params"][0].device))
+            added["precision"] = (
+                fastest_matmul_dtype(str(added["params"][0].device)) if added["params"] else "fp32"
+            )
 
     @staticmethod
     def _check(group: Group) -> None:

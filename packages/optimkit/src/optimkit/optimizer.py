@@ -24,8 +24,8 @@ class PerParameterOptimizer(torch.optim.Optimizer):
     Weights and states are fp32 at least. Of a parameter in bf16 or fp16 the state keeps, in fp32,
     the `remainder` that its dtype could not hold: weight = parameter + remainder, exactly. That is
     the fp32 master copy of Micikevicius et al. 2018, section 3.1
-    (https://arxiv.org/abs/1710.03740), but never stale: weights that are loaded into the model
-    between two steps count.
+    (https://arxiv.org/abs/1710.03740), but never stale: of weights that are loaded into the model
+    between two steps, or moved by another optimizer, the remainder is no more, and is dropped.
     """
 
     # Options of torch's twin that would change the update, and that are not implemented here.
@@ -121,6 +121,8 @@ class PerParameterOptimizer(torch.optim.Optimizer):
         if "remainder" not in state:
             state["remainder"] = torch.zeros_like(parameter, dtype=torch.float32)
         weight = parameter + state["remainder"]
+        # Where the sum rounds to another number, the remainder is that of an earlier one.
+        weight = weight.where(weight.to(parameter.dtype) == parameter, parameter)
         self._update([weight], [grad.float()], [state], group)
         parameter.copy_(weight)
         torch.sub(weight, parameter, out=state["remainder"])

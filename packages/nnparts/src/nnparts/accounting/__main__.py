@@ -83,10 +83,23 @@ def _whole(text: str) -> int:
     return int(number)
 
 
+def _positive(text: str) -> float:
+    """A number above 0."""
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return number
+
+
 def _bytes(text: str) -> int:
     """80GB, 80GiB, or a plain number."""
-    number = text.rstrip("KMGiB")
-    return int(float(number) * _BYTES.get(text.removeprefix(number), 1))
+    number = text.rstrip("KMGTiB")
+    unit = text.removeprefix(number)
+    if unit not in ("", *_BYTES):
+        raise argparse.ArgumentTypeError(
+            f"a number and one of {', '.join(_BYTES)} are needed, as in 80GB, got {text!r}"
+        )
+    return int(float(number) * _BYTES.get(unit, 1))
 
 
 _FLAGS: dict[str, dict[str, Any]] = {
@@ -99,7 +112,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "loss": {"choices": get_args(Loss), "default": "whole", "help": "chunked: no logits are kept"},
     "memory": {"type": _bytes, "help": "to fit in; 80GB is 80e9 bytes, 80GiB 80 x 2^30"},
     "steps": {"type": _whole, "required": True, "help": "of the optimizer"},
-    "peak": {"type": float, "required": True, "help": "FLOP/s of one device at its best"},
+    "peak": {"type": _positive, "required": True, "help": "FLOP/s of one device at its best"},
     "mfu": {"type": float, "default": 0.5, "help": "share of it that is reached (%(default)s)"},
     "devices": {"type": _whole, "default": 1, "help": "side by side (%(default)s)"},
     "price": {"type": float, "help": "of a device for an hour"},

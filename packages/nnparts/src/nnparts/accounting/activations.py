@@ -140,15 +140,21 @@ def _reference_attention(config: TransformerConfig) -> _Kept:
 def _feed_forward(config: TransformerConfig, impl: Impl) -> _Kept:
     """The input of each matrix, and what the activation between them asks for."""
     yield "ffn.input", "width batch seq d_model"
-    inner = {
-        # A fused SiLU finds its sigmoid again from its input.
-        "swiglu": ("gate", *(["sigmoid"] if impl == "reference" else []), "silu", "value"),
-        "silu": ("inner", "sigmoid"),
-        "gelu": ("inner", "inner_over_root_2", "one_plus_erf"),
-        "relu2": ("relu",),
-    }
-    for name in (*inner[config.feed_forward], "activated"):
-        yield f"ffn.{name}", "width batch seq d_ff"
+    kept = {
+        "swiglu": {"gate": "width", "silu": "width", "value": "width"},
+        "silu": {"inner": "width"},
+        "gelu": {"inner": "width"},
+        "relu2": {"relu": "width"},
+    }[config.feed_forward]
+    if impl == "reference":  # fused, they find what follows again from their input
+        kept |= {
+            "swiglu": {"sigmoid": "width"},
+            "silu": {"sigmoid": "width"},
+            "gelu": {"inner": "wide", "inner_over_root_2": "wide", "one_plus_erf": "wide"},
+            "relu2": {},
+        }[config.feed_forward]
+    for name, width in (kept | {"activated": "width"}).items():
+        yield f"ffn.{name}", f"{width} batch seq d_ff"
 
 
 def _loss(config: TransformerConfig) -> _Kept:

@@ -13,7 +13,7 @@ from nnparts.chunked_loss import CHUNK
 from nnparts.config import TransformerConfig
 from nnparts.kernels import Impl
 
-_ADAMW_STATE_BYTES = 8  # exp_avg and exp_avg_sq, in fp32 also for bf16 weights
+_FP32 = 4  # bytes; the least in which a state is kept
 
 
 class TrainingOptions(TypedDict):
@@ -43,7 +43,8 @@ class Memory:
     Attributes:
         parameters: P numbers of `dtype`.
         gradients: as many.
-        optimizer: AdamW's two moments: 8 P, as they are in fp32 for every dtype that is no wider.
+        optimizer: AdamW's two moments, in fp32 at least, and for a narrower `dtype` what rounding
+            took from the weights: see `memory`.
         activations: kept for the backward pass.
         logits_gradients: twice the logits: their gradient comes in two parts, by the sum over the
             vocabulary and by the target, which are there at once. The largest of what a backward
@@ -70,10 +71,13 @@ def memory(
     context_length: int | None = None,
     **options: Unpack[TrainingOptions],
 ) -> Memory:
-    """(2 w + 8) P bytes, w being those of a parameter, and what grows with the batch.
+    """Bytes for P parameters of w bytes, their gradients, AdamW's state, and what grows by batch.
 
-    16 P in fp32, 12 P in bf16. With checkpointed blocks the total is a bound: the logits are gone
-    by the time that a block is recomputed.
+    16 P in fp32: 4 P each for parameters, gradients and two moments. 16 P in bf16, too, as
+    `optimkit` trains: 2 P, 2 P, the moments in fp32, and 4 P for what rounding took from the
+    weights. (`torch.optim.AdamW` keeps bf16 moments and no more: 8 P, and small updates are lost.)
+    With checkpointed blocks the total is a bound: the logits are gone by the time that a block is
+    recomputed.
 
     Args:
         config: the model.
@@ -87,7 +91,7 @@ def memory(
     width = options.get("dtype", torch.float32).itemsize
     count = parameters(config).total
     kept = activations(config, batch_size, context_length, **options).total
-    state = max(_ADAMW_STATE_BYTES, 2 * width)
+    state = 2 * max(_FP32, width) + (_FP32 if width < _FP32 else 0)
     moment = _loss_moment(config, batch_size, context_length, width, options.get("loss", "whole"))
     return Memory(width * count, width * count, state * count, kept, moment)
 

@@ -90,6 +90,11 @@ def model_flops_utilization(
 
     Returns:
         A share of the peak; above 1 if the peak was given for another precision.
+
+    Raises:
+        ValueError: `peak_flops` isn't positive, or as in `counts.sizes`.
     """
+    if not peak_flops > 0:
+        raise ValueError(f"peak_flops must be above 0, got {peak_flops}")
     seq = config.context_length if context_length is None else context_length
     return tokens_per_second * training_flops(config, 1, seq) / seq / peak_flops
