@@ -12,7 +12,7 @@ takes part where it is installed: in an environment apart, for it wants older pa
         python packages/nnparts/benches/parts.py --work step --batch-size 32
 
 For each work all contestants must first give the same numbers from the same weights: the losses of
-20 equal steps, or the ids. Then all are prepared (warm, compiled), and in each round each has its
+20 equal steps, each computed as it is timed, or the ids. Then all are prepared (warm, compiled), and in each round each has its
 turn. Printed is a report in Markdown; all figures go to a JSON file.
 """
 
@@ -28,7 +28,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -112,25 +112,30 @@ def jobs(name: str, work: Work, options: argparse.Namespace) -> dict[str, Job]:
     return found
 
 
+def proof(job: Job, threads: int) -> list[float]:
+    """The numbers that must be everyone's."""
+    with Contestant(job, threads, "prove") as contestant:
+        return contestant.answer()
+
+
 def prove(row: Row, work: Work, contestants: dict[str, Job], threads: int) -> None:
-    """Compares every contestant's numbers with ours.
+    """Compares every contestant's numbers with ours in fp32, not compiled.
 
     Raises:
         AssertionError: they differ.
     """
     if work.prove is None:
         return
-    proofs: dict[str, list[float]] = {}
-    for job in contestants.values():
-        if job.engine not in proofs:
-            with Contestant(job, threads, "prove") as contestant:
-                proofs[job.engine] = contestant.answer()
-    ours = next(iter(proofs.values()))
-    for name, numbers in proofs.items():
-        worst = max(abs(n - o) / max(1.0, abs(o)) for n, o in zip(numbers, ours, strict=True))
-        if not worst <= work.tolerance:
-            raise AssertionError(f"{row.work}: {name} differs from ours by {worst:.1e}")
-        row.notes.append(f"{name}: differs by {worst:.1e} (at most {work.tolerance:g})")
+    first = next(iter(contestants.values()))
+    plain = replace(first, precision="fp32", compile=False, in_parts=False)
+    exact = proof(plain, threads)
+    for name, job in contestants.items():
+        numbers = exact if job == plain else proof(job, threads)
+        worst = max(abs(n - o) / max(1.0, abs(o)) for n, o in zip(numbers, exact, strict=True))
+        limit = work.tolerance if job.precision.startswith("fp32") else work.bf16_tolerance
+        if not worst <= limit:
+            raise AssertionError(f"{row.work}: {name} differs from ours in fp32 by {worst:.1e}")
+        row.notes.append(f"{name}: differs from ours in fp32 by {worst:.1e} (at most {limit:g})")
 
 
 def measure(name: str, options: argparse.Namespace) -> Row:
