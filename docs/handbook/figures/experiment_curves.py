@@ -26,7 +26,7 @@ def draw_curves(name: str, by: str = "step") -> Figure:
         mean, low, high = losses.mean(0), losses.min(0), losses.max(0)
         for ax, metric in ((left, by), (by_second, "seconds")):
             x = _evaluations(points, metric).mean(0)
-            ax.plot(x, mean, color=color, marker=".", label=label.removeprefix("max-lr="))
+            ax.plot(x, mean, color=color, marker=".", label=_label(label, points))
             ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0)
     for ax in (left, by_second):
         ax.set(yscale="log")
@@ -38,6 +38,14 @@ def draw_curves(name: str, by: str = "step") -> Figure:
     by_second.set(xlabel="seconds, on a busy machine")
     by_second.legend(fontsize="small")
     return left.figure
+
+
+def _label(name: str, points: list[dict[str, Any]]) -> str:
+    """What varies, and where it came to nothing."""
+    name = name.removeprefix("max-lr=")
+    if all(point["state"] == "diverged" for point in points):
+        return f"{name}: NaN by step {max(point['steps'] for point in points)}"
+    return name
 
 
 def _evaluations(points: list[dict[str, Any]], metric: str) -> np.ndarray:
