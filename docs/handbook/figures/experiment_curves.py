@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from style import COLORS, axes, results
 
 
@@ -26,12 +27,15 @@ def draw_curves(name: str, by: str = "step") -> Figure:
         mean, low, high = losses.mean(0), losses.min(0), losses.max(0)
         for ax, metric in ((left, by), (by_second, "seconds")):
             x = _evaluations(points, metric).mean(0)
-            ax.plot(x, mean, color=color, marker=".", label=_label(label, points))
+            look = {"color": color, "marker": "."} if len(x) else {"linestyle": ""}
+            ax.plot(x, mean, label=_label(label, points), **look)
             ax.fill_between(x, low, high, color=color, alpha=0.25, linewidth=0)
     for ax in (left, by_second):
         ax.set(yscale="log")
         ax.yaxis.set_major_formatter("{x:.3g}")
-        ax.yaxis.set_minor_formatter("{x:.3g}")
+        low, high = ax.get_ylim()
+        # Within a decade the labels of powers of ten alone would be one or none.
+        ax.yaxis.set_minor_formatter("{x:.3g}" if high < 10 * low else NullFormatter())
     left.locator_params(axis="x", nbins=4)
     left.xaxis.set_major_formatter("{x:,.0f}")
     left.set(xlabel=by, ylabel="validation loss, nats a token")
