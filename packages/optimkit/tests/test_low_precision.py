@@ -82,6 +82,64 @@ def test_weights_that_are_loaded_between_two_steps_count():
     torch.testing.assert_close(weight, torch.full_like(weight, 100.0))
 
 
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [0.0, 1e-4, 1.0, 100.0])
+def test_weights_that_are_loaded_are_left_as_they_are_by_a_rate_of_zero(make, dtype, size):
+    optimizer = make([torch.nn.Parameter(start(dtype))])
+    weight = train(optimizer, range(5))
+    loaded = (size * start(torch.float32).flip(0)).to(dtype)
+    with torch.no_grad():
+        weight.copy_(loaded)
+    optimizer.param_groups[0]["lr"] = 0.0
+    assert torch.equal(train(optimizer, range(5, 6)), loaded)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_step_from_zeros_that_were_loaded_is_one_from_zeros(dtype):
+    optimizer = SGD([torch.nn.Parameter(start(dtype))], lr=1e-3)
+    weight = train(optimizer, range(5))
+    with torch.no_grad():
+        weight.zero_()
+    train(optimizer, range(5, 6))
+    fresh = SGD([torch.nn.Parameter(torch.zeros_like(weight))], lr=1e-3)
+    assert torch.equal(weight, train(fresh, range(5, 6)))
+
+
+def test_an_overflow_stays_infinite():
+    weight = torch.nn.Parameter(torch.tensor([6e4, 1.0], dtype=torch.float16))
+    optimizer = SGD([weight], lr=1.0)
+    for grad in (-6e4, 0.0, 0.0):
+        weight.grad = torch.tensor([grad, 0.0], dtype=torch.float16)
+        optimizer.step()
+    assert weight.tolist() == [float("inf"), 1.0]
+
+
+TWINS = [
+    pytest.param(AdamW, torch.optim.AdamW, {}, id="adamw"),
+    pytest.param(AdamW, torch.optim.AdamW, {"impl": "reference"}, id="adamw-reference"),
+    pytest.param(SGD, torch.optim.SGD, {}, id="sgd"),
+    pytest.param(SGD, torch.optim.SGD, {"momentum": 0.9}, id="sgd-momentum"),
+]
+
+
+@pytest.mark.parametrize(("our_class", "their_class", "options"), TWINS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_that_torch_moved_in_between_are_ours(our_class, their_class, options, dtype):
+    start_of_ours = our_class([torch.nn.Parameter(start(dtype))], lr=1e-3, **options)
+    weight = train(start_of_ours, range(5))
+    theirs = their_class([torch.nn.Parameter(weight.detach().clone())], foreach=False)
+    theirs.load_state_dict(start_of_ours.state_dict())
+    # Down to some 1e-3, of the size of the remainder of a 1.
+    theirs.param_groups[0]["weight_decay"] = 1e3
+    moved = train(theirs, range(5, 6)).detach().clone()
+    back = our_class([torch.nn.Parameter(moved.clone())])
+    back.load_state_dict(theirs.state_dict())
+    back.param_groups[0]["lr"] = 0.0
+    assert moved.abs().max() < 0.01
+    assert torch.equal(train(back, range(6, 7)), moved)
+
+
 def test_a_state_of_torchs_adamw_goes_on_in_fp32():
     theirs = torch.optim.AdamW([torch.nn.Parameter(start(torch.bfloat16))])
     weight = train(theirs, range(5))

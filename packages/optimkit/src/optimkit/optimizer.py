@@ -24,8 +24,9 @@ class PerParameterOptimizer(torch.optim.Optimizer):
     Weights and states are fp32 at least. Of a parameter in bf16 or fp16 the state keeps, in fp32,
     the `remainder` that its dtype could not hold: weight = parameter + remainder, exactly. That is
     the fp32 master copy of Micikevicius et al. 2018, section 3.1
-    (https://arxiv.org/abs/1710.03740), but never stale: of weights that are loaded into the model
-    between two steps, or moved by another optimizer, the remainder is no more, and is dropped.
+    (https://arxiv.org/abs/1710.03740), but never stale: weights that are loaded into the model
+    between two steps, or moved by another optimizer, count as they are. A remainder of earlier ones
+    that they would not be rounded from is dropped; another is less than their dtype can tell.
     """
 
     # Options of torch's twin that would change the update, and that are not implemented here.
@@ -121,7 +122,8 @@ class PerParameterOptimizer(torch.optim.Optimizer):
         if "remainder" not in state:
             state["remainder"] = torch.zeros_like(parameter, dtype=torch.float32)
         weight = parameter + state["remainder"]
-        # Where the sum rounds to another number, the remainder is that of an earlier one.
+        # Where the sum rounds to another number, the remainder is an earlier weight's: that of 3,
+        # up to 2^-7 in bf16, would be all there is of a zero that was loaded.
         weight = weight.where(weight.to(parameter.dtype) == parameter, parameter)
         self._update([weight], [grad.float()], [state], group)
         parameter.copy_(weight)
