@@ -42,6 +42,41 @@ def test_the_schedules_that_are_drawn_stay_within_their_level():
         assert max(values) == 1, name
 
 
+@pytest.fixture
+def lines_of(monkeypatch):
+    """Draws an example's picture; gives its axes' lines, by label."""
+    figure_class = pytest.importorskip("matplotlib.figure").Figure
+    figures = []
+    monkeypatch.setattr(figure_class, "savefig", lambda figure, *_, **__: figures.append(figure))
+
+    def draw(example):
+        example["plot"](Path("image.png"))
+        [axes] = figures.pop().axes
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+            line.get_label() for line in axes.lines
+        ]
+        return {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+
+    return draw
+
+
+def test_the_study_is_drawn_rate_by_rate(learning_rates, lines_of):
+    rates = {"lr = 1": 1.0, "lr = 10": 10.0, "lr = 100": 100.0, "lr = 1,000": 1_000.0}
+    lines = lines_of(learning_rates)
+    assert list(lines) == list(rates)
+    for label, lr in rates.items():
+        # Below 1e-6, where only rounding is left, the scale ends.
+        assert lines[label] == [max(loss, 1e-6) for loss in learning_rates["study"](lr)]
+
+
+def test_every_schedule_is_drawn(lines_of):
+    example = runpy.run_path(str(EXAMPLES / "schedules.py"))
+    lines = lines_of(example)
+    assert list(lines) == list(example["SCHEDULES"])
+    for label, schedule in example["SCHEDULES"].items():
+        assert lines[label] == [schedule(step) for step in range(1_001)]
+
+
 @pytest.mark.parametrize("name", ["learning_rates", "schedules"])
 def test_the_pictures_are_drawn(tmp_path, name):
     pytest.importorskip("matplotlib")

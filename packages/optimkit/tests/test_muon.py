@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimkit import AdamW, Muon, fastest_matmul_dtype, muon_groups, newton_schulz
+from optimkit import AdamW, Muon, fastest_matmul_dtype, matmul_dtype, muon_groups, newton_schulz
+from optimkit import muon as module
 from optimkit.muon import lr_scale
 from optimkit.newton_schulz import QUINTIC
 
@@ -115,9 +116,41 @@ def test_state_goes_to_torch_and_back():
         torch.testing.assert_close(our, their, rtol=0, atol=30 * 0.01 * 2**-8)
 
 
-def test_the_precision_is_measured_unless_told_and_stays_in_the_state():
-    measured = Muon(matrices())
-    assert measured.param_groups[0]["precision"] == fastest_matmul_dtype("cpu")
+@pytest.mark.parametrize("fastest", ["bf16", "fp32"])
+def test_the_precision_is_measured_unless_told(monkeypatch, fastest):
+    monkeypatch.setattr(module, "fastest_matmul_dtype", {"cpu": fastest}.__getitem__)
+    assert Muon(matrices()).param_groups[0]["precision"] == fastest
+    for told in ("bf16", "fp32"):
+        assert Muon(matrices(), precision=told).param_groups[0]["precision"] == told
+
+
+@pytest.mark.parametrize(
+    ("bf16_seconds", "fastest"),  # of squares of 64 and 512, in fp32's
+    [
+        ({64: 1.0, 512: 0.25}, "bf16"),
+        ({64: 7.9, 512: 0.89}, "bf16"),
+        ({64: 1.0, 512: 0.91}, "fp32"),
+        ({64: 0.5, 512: 1.0}, "fp32"),
+        ({64: 600.0}, "fp32"),  # the greater square isn't tried
+    ],
+)
+def test_bf16_is_fastest_where_it_gains_a_tenth(monkeypatch, bf16_seconds, fastest):
+    def seconds(device, dtype, size):
+        assert device == "cpu"
+        return {"fp32": 3.0, "bf16": 3.0 * bf16_seconds[size]}[dtype]
+
+    monkeypatch.setattr(matmul_dtype, "_seconds", seconds)
+    fastest_matmul_dtype.cache_clear()
+    assert fastest_matmul_dtype("cpu") == fastest
+    fastest_matmul_dtype.cache_clear()
+
+
+def test_a_product_takes_time_in_every_precision():
+    for dtype in ("bf16", "fp32"):
+        assert matmul_dtype._seconds("cpu", dtype, 8) > 0
+
+
+def test_the_precision_stays_in_the_state():
     told = Muon(matrices(), precision="bf16")
     train(told, range(2))
     resumed = Muon(matrices(), precision="fp32")
@@ -228,6 +261,15 @@ def test_what_is_no_matrix_is_refused_and_the_way_out_said():
         optimizer.add_param_group({"params": [gain]})
     optimizer.add_param_group({"params": [gain], "rule": "adamw"})
     assert [group["eps"] for group in optimizer.param_groups] == [1e-7, 1e-8]
+
+
+def test_a_group_without_parameters_asks_for_no_measurement(monkeypatch):
+    monkeypatch.setattr(module, "fastest_matmul_dtype", {}.__getitem__)
+    empty = {"params": []}
+    optimizer = Muon([empty, {"params": matrices(), "precision": "bf16"}])
+    optimizer.add_param_group({"params": [], "rule": "adamw"})
+    assert [group["precision"] for group in optimizer.param_groups] == ["fp32", "bf16", "fp32"]
+    train(optimizer, range(2))
 
 
 def test_nothing_is_computed_on_meta():

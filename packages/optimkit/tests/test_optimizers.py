@@ -138,20 +138,30 @@ def test_adamw_decay_does_not_depend_on_the_gradient():
 
 
 @pytest.mark.parametrize(("our_class", "their_class", "options"), TWINS)
-def test_state_goes_to_torch_and_back(our_class, their_class, options):
-    never_moved = our_class(parameters(), **options)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_state_goes_to_torch_and_back(our_class, their_class, options, dtype):
+    never_moved = our_class(parameters(dtype), **options)
     train(never_moved, range(60))
 
-    start = our_class(parameters(), **options)
+    start = our_class(parameters(dtype), **options)
     train(start, range(20))
     theirs = their_class(copied(start), foreach=False)
     theirs.load_state_dict(start.state_dict())
     train(theirs, range(20, 40))
     back = our_class(copied(theirs))
     back.load_state_dict(theirs.state_dict())
+    # Nothing of a state is lost on the way: all of it is there, and as wide.
+    assert dtypes_of(back) == dtypes_of(theirs) == dtypes_of(start)
     train(back, range(40, 60))
+    # Close, not equal: the order of torch's operations is its own affair.
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
     for our, their in zip(weights_of(back), weights_of(never_moved), strict=True):
-        torch.testing.assert_close(our, their)
+        torch.testing.assert_close(our, their, rtol=tolerance, atol=tolerance)
+
+
+def dtypes_of(optimizer):
+    states = (optimizer.state[weight] for weight in weights_of(optimizer))
+    return [{name: value.dtype for name, value in state.items()} for state in states]
 
 
 def copied(optimizer):
