@@ -1,4 +1,6 @@
-"""Scaled RoPE against the tables of `transformers` (parity)."""
+"""Scaled RoPE against the tables of `transformers` (parity), and what it refuses (table)."""
+
+import inspect
 
 import pytest
 import torch
@@ -66,3 +68,43 @@ def test_yarn_sharpens_attention():
     longer = rope(x).norm(dim=-1) / x.norm(dim=-1)
     # Peng et al. 2023, eq. 22: 0.1 ln 4 + 1.
     torch.testing.assert_close(longer, torch.full((8,), 1.1386294))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "ntk"}, r"kind must be one of \('linear', 'llama3', 'yarn'\), got 'ntk'"),
+        ({"factor": 0.5}, "factor must be at least 1, got 0.5"),
+        ({"factor": float("inf")}, "factor must be positive and finite, got inf"),
+        ({"factor": None}, "factor must be positive and finite, got None"),
+        ({"factor": "2"}, "factor must be positive and finite, got '2'"),
+        ({"kind": "llama3"}, "kind='llama3' needs original_context_length, got None"),
+        ({"kind": "yarn"}, "kind='yarn' needs original_context_length, got None"),
+        ({"original_context_length": 0}, "original_context_length must be positive and finite"),
+        ({"low_freq_factor": 0.0}, "low_freq_factor must be positive and finite, got 0.0"),
+        (
+            {"low_freq_factor": 4.0},
+            "low_freq_factor must be below high_freq_factor, got 4.0 and 4.0",
+        ),
+        ({"beta_slow": 32.0}, "beta_slow must be below beta_fast, got 32.0 and 32.0"),
+        ({"beta_fast": -1.0}, "beta_fast must be positive and finite, got -1.0"),
+    ],
+)
+def test_it_refuses_what_makes_no_scaling(fields, message):
+    # Unwrapped: the tests' own type checks would be first to complain of text and None.
+    make = inspect.unwrap(RopeScaling.__init__)
+    with pytest.raises(ValueError, match=message):
+        make(RopeScaling.__new__(RopeScaling), **({"kind": "linear", "factor": 2.0} | fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "linear"}, r"got unknown=\[\] and missing=\['factor'\]"),
+        ({"factor": 2.0}, r"got unknown=\[\] and missing=\['kind'\]"),
+        ({"kind": "linear", "factor": 2.0, "type": "linear"}, r"got unknown=\['type'\]"),
+    ],
+)
+def test_it_names_fields_that_are_missing_or_unknown(fields, message):
+    with pytest.raises(ValueError, match=message):
+        RopeScaling.from_dict(fields)

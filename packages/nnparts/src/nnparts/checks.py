@@ -1,4 +1,7 @@
-"""What is asked of ids before they index a table."""
+"""What is asked of ids before they index a table, and of the numbers of a config."""
+
+import math
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Int
@@ -16,3 +19,13 @@ def require_ids_below(limit: int, ids: Int[Tensor, "..."], name: str) -> None:
     low, high = (int(end) for end in torch.aminmax(ids))
     if low < 0 or high >= limit:
         raise IndexError(f"{name} must lie in [0, {limit}), got {low if low < 0 else high}")
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it is an int or a float: True is neither here, nor is text that reads as one."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_positive(value: object) -> bool:
+    """Whether it is a number above 0, and finite."""
+    return is_number(value) and 0 < value < math.inf

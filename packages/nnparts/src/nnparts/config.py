@@ -1,10 +1,10 @@
 """The numbers and choices that define a transformer."""
 
 import dataclasses
-import math
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal, get_args
 
+from nnparts.checks import is_number, is_positive
 from nnparts.feed_forward import default_d_ff
 from nnparts.rope_scaling import RopeScaling
 
@@ -114,7 +114,6 @@ class TransformerConfig:
             value = getattr(self, name)
             if value not in get_args(choices):
                 raise ValueError(f"{name} must be one of {get_args(choices)}, got {value!r}")
-
         for name in _SWITCHES:
             value = getattr(self, name)
             if type(value) is not bool:  # "false", from a command line, would be true
@@ -124,9 +123,9 @@ class TransformerConfig:
         for name in ("rope_theta", "norm_eps", "logit_soft_cap"):
             value = getattr(self, name)
             is_left_out = name == "logit_soft_cap" and value is None
-            if not is_left_out and not (_is_number(value) and 0 < value < math.inf):
+            if not is_left_out and not is_positive(value):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
-        if not (_is_number(self.dropout) and 0 <= self.dropout < 1):
+        if not (is_number(self.dropout) and 0 <= self.dropout < 1):
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
         if self.sliding_window is not None:
             self._require_count("sliding_window")
@@ -138,6 +137,8 @@ class TransformerConfig:
                 f" num_heads={self.num_heads} and num_kv_heads={self.num_kv_heads}"
             )
         scaling = self.rope_scaling
+        if not isinstance(scaling, RopeScaling | None):  # pyright: ignore[reportUnnecessaryIsInstance] (of JSON, it may be text)
+            raise ValueError(f"rope_scaling must be a RopeScaling or None, got {scaling!r}")
         if scaling is not None and scaling.kind == "yarn" and self.rope_theta <= 1:
             raise ValueError(
                 "rope_scaling of kind 'yarn' needs rope_theta above 1, got"
@@ -178,7 +179,3 @@ class TransformerConfig:
         if isinstance(scaling, dict):
             fields = {**fields, "rope_scaling": RopeScaling.from_dict(scaling)}
         return cls(**fields)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nnparts.checks import is_positive
+
 Kind = Literal["linear", "llama3", "yarn"]
 
 
@@ -45,8 +47,9 @@ class RopeScaling:
             raise ValueError(f"kind must be one of {get_args(Kind)}, got {self.kind!r}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name != "kind" and value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{field.name} must be positive and finite, got {value}")
+            is_left_out = field.name == "original_context_length" and value is None
+            if field.name != "kind" and not is_left_out and not is_positive(value):
+                raise ValueError(f"{field.name} must be positive and finite, got {value!r}")
         if self.factor < 1:
             raise ValueError(f"factor must be at least 1, got {self.factor}")
         if self.kind != "linear" and self.original_context_length is None:
@@ -68,13 +71,13 @@ class RopeScaling:
         Raises:
             ValueError: a field is unknown, or one without a default is missing.
         """
-        try:
-            return cls(**fields)
-        except TypeError as error:
-            known = sorted(field.name for field in dataclasses.fields(cls))
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown, missing = sorted(fields.keys() - known), sorted({"kind", "factor"} - fields.keys())
+        if unknown or missing:
             raise ValueError(
-                f"a RopeScaling has the fields {known}, got {sorted(fields)}"
-            ) from error
+                f"a RopeScaling has the fields {sorted(known)}, got {unknown=} and {missing=}"
+            )
+        return cls(**fields)
 
     @property
     def attention_factor(self) -> float:
