@@ -95,11 +95,12 @@ def _bytes(text: str) -> int:
     """80GB, 80GiB, or a plain number."""
     number = text.rstrip("KMGTiB")
     unit = text.removeprefix(number)
-    if unit not in ("", *_BYTES):
+    try:
+        return int(float(number) * {"": 1, **_BYTES}[unit])
+    except (KeyError, OverflowError, ValueError) as error:
         raise argparse.ArgumentTypeError(
-            f"a number and one of {', '.join(_BYTES)} are needed, as in 80GB, got {text!r}"
-        )
-    return int(float(number) * _BYTES.get(unit, 1))
+            f"a number, and one of {', '.join(_BYTES)} or no unit, as in 80GB, got {text!r}"
+        ) from error
 
 
 _FLAGS: dict[str, dict[str, Any]] = {

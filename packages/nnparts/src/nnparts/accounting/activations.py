@@ -1,5 +1,6 @@
 """Activations: the tensors that a forward pass keeps for the backward pass."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Literal
 
@@ -38,9 +39,9 @@ def activations(
         batch_size: sequences.
         context_length: tokens in each; the config's own if None.
         dtype: of the weights, and so of the residual stream.
-        impl: what the model computes with, see `kernels`. "fast" holds no matrix of scores, as
-            long as torch has a kernel for the case: on a CPU it has none for dropout. On a GPU
-            the norms keep no "normalized" besides.
+        impl: what the model computes with, see `kernels`. "fast" is counted as on a CPU: no matrix
+            of scores is held but with dropout, for which torch has no kernel there. A GPU's has
+            one, and its norms keep no "normalized".
         checkpoint_blocks: only the input of each block is kept, and for one block at a time what
             it keeps while its own backward pass runs: "recomputed".
         loss: "whole", from all logits at once, or "chunked".
@@ -50,6 +51,8 @@ def activations(
     """
     formulas = {"width": str(dtype.itemsize), "wide": str(max(4, dtype.itemsize))}
     numbers = sizes(config, batch_size, context_length)
+    if config.sliding_window is not None and config.sliding_window >= numbers["seq"]:
+        config = dataclasses.replace(config, sliding_window=None)  # no mask is made of it
     kept = _model(config, impl, checkpoint_blocks, loss)
     return Counts.of(
         "bytes",
@@ -112,16 +115,33 @@ def _attention(config: TransformerConfig, impl: Impl) -> _Kept:
             yield from _norm(f"attn.{norm}", f"{rows} head_dim", rows)
     if impl == "reference":
         yield from _reference_attention(config)
+    elif config.dropout:
+        yield from _unfused_attention()
     else:
-        yield "attn.query", "width batch num_heads seq head_dim"
-        yield "attn.key", "width batch num_kv_heads seq head_dim"
-        yield "attn.value", "width batch num_kv_heads seq head_dim"
-        if config.positions == "rope":
-            # The kernel lays its output out like the queries. RoPE leaves these head after head,
-            # so that the heads are put beside each other in a copy; a GPU's kernel needs none.
-            yield "attn.output", "width batch num_heads seq head_dim"
-        yield "attn.log_sum_exp", "wide batch num_heads seq"
+        yield from _fused_attention(config)
     yield "attn.heads", "width batch seq num_heads head_dim"
+
+
+def _fused_attention(config: TransformerConfig) -> _Kept:
+    """Torch's kernel, by which no matrix of scores is held."""
+    yield "attn.query", "width batch num_heads seq head_dim"
+    yield "attn.key", "width batch num_kv_heads seq head_dim"
+    yield "attn.value", "width batch num_kv_heads seq head_dim"
+    if config.sliding_window is not None:
+        yield "attn.mask", "width seq seq"  # as what it adds to the scores: 0 or -inf
+    if config.positions == "rope":
+        # The kernel lays its output out like the queries. RoPE leaves these head after head, so
+        # that the heads are put beside each other in a copy; a GPU's kernel needs none.
+        yield "attn.output", "width batch num_heads seq head_dim"
+    yield "attn.log_sum_exp", "wide batch num_heads seq"
+
+
+def _unfused_attention() -> _Kept:
+    """What torch does on a CPU where its kernel has no dropout, in fp32 at least."""
+    for name in ("query", "key", "value"):  # keys and values once for every head of queries
+        yield f"attn.{name}", "wide batch num_heads seq head_dim"
+    for name in ("probs", "probs_kept", "probs_left"):  # the middle one 0 or 1 / (1 - share)
+        yield f"attn.{name}", "wide batch num_heads seq seq"
 
 
 def _reference_attention(config: TransformerConfig) -> _Kept:
@@ -140,21 +160,19 @@ def _reference_attention(config: TransformerConfig) -> _Kept:
 def _feed_forward(config: TransformerConfig, impl: Impl) -> _Kept:
     """The input of each matrix, and what the activation between them asks for."""
     yield "ffn.input", "width batch seq d_model"
-    kept = {
-        "swiglu": {"gate": "width", "silu": "width", "value": "width"},
-        "silu": {"inner": "width"},
-        "gelu": {"inner": "width"},
-        "relu2": {"relu": "width"},
+    inner = {
+        "swiglu": ("gate", "sigmoid", "silu", "value"),
+        "silu": ("inner", "sigmoid"),
+        "gelu": ("inner", "inner_over_root_2", "one_plus_erf"),
+        "relu2": ("relu",),
     }[config.feed_forward]
-    if impl == "reference":  # fused, they find what follows again from their input
-        kept |= {
-            "swiglu": {"sigmoid": "width"},
-            "silu": {"sigmoid": "width"},
-            "gelu": {"inner": "wide", "inner_over_root_2": "wide", "one_plus_erf": "wide"},
-            "relu2": {},
-        }[config.feed_forward]
-    for name, width in (kept | {"activated": "width"}).items():
-        yield f"ffn.{name}", f"{width} batch seq d_ff"
+    # A fused activation finds these again from its input.
+    found = ("sigmoid", "inner_over_root_2", "one_plus_erf") if impl == "fast" else ()
+    width = "wide" if config.feed_forward == "gelu" and impl == "reference" else "width"
+    for name in inner:
+        if name not in found:
+            yield f"ffn.{name}", f"{width} batch seq d_ff"
+    yield "ffn.activated", "width batch seq d_ff"
 
 
 def _loss(config: TransformerConfig) -> _Kept:
