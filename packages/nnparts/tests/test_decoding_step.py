@@ -1,5 +1,7 @@
 """The step of decoding. Parity: with the model itself, whatever its config chooses."""
 
+import copy
+
 import pytest
 import torch
 from nnparts import DecodingStep, KVCache, RopeScaling, TransformerConfig, TransformerLM, can_step
@@ -129,3 +131,17 @@ def test_a_model_that_is_more_than_its_weights_is_computed_by_its_modules():
     adapted.layers[0].attn.q_proj = Adapted()
     assert not can_step(hooked)
     assert not can_step(adapted)
+
+
+def test_a_copied_model_steps_like_the_one_it_was_copied_from():
+    assert can_step(copy.deepcopy(make_model()))
+    assert not can_step(copy.deepcopy(make_model(impl="reference")))
+
+
+def test_under_autocast_a_model_is_computed_by_its_modules():
+    model = make_model()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not can_step(model)
+        with torch.autocast("cpu", enabled=False):
+            assert can_step(model)
+    assert can_step(model)
