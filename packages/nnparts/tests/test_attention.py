@@ -1,5 +1,7 @@
 """Multi-head self-attention: against torch's (parity), and what causal means (property)."""
 
+import inspect
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -129,6 +131,20 @@ def test_it_refuses_heads_that_do_not_divide_the_width():
             MultiheadSelfAttention(16, num_heads)
     with pytest.raises(ValueError, match="num_heads=4 and num_kv_heads=3"):
         MultiheadSelfAttention(16, 4, num_kv_heads=3)
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"norm": "layer"}, r"norm must be one of \('pre', 'post', 'none'\), got 'layer'"),
+        ({"feed_forward": "relu"}, r"feed_forward must be one of \('swiglu', .*\), got 'relu'"),
+    ],
+)
+def test_a_block_refuses_a_choice_that_is_none(choice, message):
+    # Unwrapped: the tests' own type checks would be first to complain.
+    make = inspect.unwrap(TransformerBlock.__init__)
+    with pytest.raises(ValueError, match=message):
+        make(TransformerBlock.__new__(TransformerBlock), 16, 2, **choice)
 
 
 def test_it_refuses_positions_that_it_could_not_use():

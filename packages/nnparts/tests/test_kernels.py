@@ -165,6 +165,15 @@ def test_a_hidden_row_gives_zeros_and_no_gradient_in_every_kernel():
         assert torch.equal(gradient, torch.zeros_like(x))
 
 
+def test_no_keys_give_zeros_and_no_gradient_in_every_kernel():
+    for each in (kernels.FAST, kernels.REFERENCE):
+        query, key = torch.randn(2, 4, 3, 4, requires_grad=True), torch.randn(2, 2, 0, 4)
+        result = each.grouped_query_attention(query, key, key)
+        assert torch.equal(result, torch.zeros(2, 4, 3, 4))
+        (gradient,) = torch.autograd.grad(result.sum(), query)
+        assert torch.equal(gradient, torch.zeros_like(query))
+
+
 CONFIGS = {
     "default": {},
     "grouped, windowed, qk-normed": {"num_kv_heads": 2, "sliding_window": 4, "qk_norm": True},
@@ -199,6 +208,21 @@ def test_a_model_is_the_same_on_the_readable_path(choices, dtype, is_padded):
     for ours, theirs in zip(fast.parameters(), reference.parameters(), strict=True):
         difference, size = (ours.grad - theirs.grad).norm(), theirs.grad.norm()
         assert difference <= tolerance * size
+
+
+@pytest.mark.parametrize("feed_forward", ["swiglu", "silu", "gelu", "relu2"])
+@pytest.mark.parametrize("impl", ["fast", "reference"])
+def test_a_model_hands_its_impl_to_every_module_that_computes(feed_forward, impl):
+    config = TransformerConfig(5, 4, 8, 1, 2, qk_norm=True, feed_forward=feed_forward)
+    model = TransformerLM(config, device="meta", impl=impl)
+    chosen = {name: module.kernels for name, module in model.named_modules() if has_kernels(module)}
+    assert set(chosen.values()) == {kernels.select_kernels(impl)}
+    names = ("ln1", "attn", "attn.q_norm", "attn.k_norm", "ln2", "ffn")
+    assert chosen.keys() == {"ln_final", *(f"layers.0.{name}" for name in names)}
+
+
+def has_kernels(module):
+    return hasattr(module, "kernels")
 
 
 def test_it_names_the_impls_there_are():

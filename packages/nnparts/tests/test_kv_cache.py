@@ -1,5 +1,7 @@
 """The KV cache: however the tokens arrive, the logits are those of one pass (property)."""
 
+import inspect
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -106,6 +108,32 @@ def test_a_cache_of_no_rows_is_refused():
 def test_a_pass_that_would_need_gradients_is_refused():
     with pytest.raises(ValueError, match=r"under torch\.no_grad"):
         MODEL(some_ids(1, 3), cache=KVCache.for_model(MODEL, 1))
+
+
+def test_checkpointed_blocks_fill_a_cache_or_refuse_it_like_others():
+    model = TransformerLM(CONFIG, generator=torch.Generator().manual_seed(0))
+    model.checkpoint_blocks()
+    token_ids, cache = some_ids(2, 6), KVCache.for_model(model, 2)
+    with pytest.raises(ValueError, match=r"under torch\.no_grad"):
+        model(token_ids, cache=cache)
+    assert cache.length == 0
+    with torch.no_grad():
+        logits = torch.cat([model(chunk, cache=cache) for chunk in token_ids.split(3, dim=1)], 1)
+    torch.testing.assert_close(logits, MODEL(token_ids), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
+@pytest.mark.parametrize("is_cached", [False, True])
+@torch.no_grad()
+def test_a_mask_of_ones_and_zeros_is_refused_with_the_way_out(dtype, is_cached):
+    cache = KVCache.for_model(MODEL, 2) if is_cached else None
+    # Unwrapped: the tests' own type checks would be first to complain.
+    hidden_states = inspect.unwrap(TransformerLM.hidden_states)
+    with pytest.raises(ValueError, match=rf"got {dtype}: convert .* with attention_mask\.bool\(\)"):
+        hidden_states(
+            MODEL, some_ids(2, 3), attention_mask=torch.ones(2, 3, dtype=dtype), cache=cache
+        )
+    assert cache is None or not (cache.length or cache.has_padding)
 
 
 CHOICES = {

@@ -158,8 +158,8 @@ class TransformerLM(torch.nn.Module):
                 from 0 on in each document, padding not counted, or on from those in the cache.
             document_ids: `(..., seq)`, for sequences packed of several documents, which are runs
                 of equal ids: no token sees another document, or is moved by it.
-            attention_mask: `(..., seq)`, False at padding, left or right, which no token sees. The
-                logits at padding are finite and mean nothing.
+            attention_mask: `(..., seq)`, bool, False at padding, left or right, which no token
+                sees. The logits at padding are finite and mean nothing.
             cache: the tokens before these; it is attended to, and these are appended.
             last_only: score only what may follow the last token: nothing else is asked of a
                 prompt, and at 10,000 classes the head is a third of all products.
@@ -169,8 +169,8 @@ class TransformerLM(torch.nn.Module):
 
         Raises:
             IndexError: an id or a position is outside its table (checked on the CPU alone).
-            ValueError: more tokens than `context_length`, a cache that doesn't fit, or arguments
-                that don't go together.
+            ValueError: more tokens than `context_length`, a cache that doesn't fit, a mask that
+                isn't bool, or arguments that don't go together.
         """
         hidden = self.hidden_states(
             token_ids,
