@@ -81,6 +81,9 @@ class KVCache:
         is_token: `(batch, context_length)`, False at padding.
         has_padding: whether any filled position is padding; without, no mask is needed.
         length: positions filled.
+
+    Raises:
+        ValueError: `batch_size` isn't positive.
     """
 
     def __init__(

@@ -88,6 +88,9 @@ def scale_outer_groups(
 
     Returns:
         Parameter groups as torch's optimizers take them; an empty group is left out.
+
+    Raises:
+        ValueError: a scale isn't above 0.
     """
     require(lr_scale > 0, "a share of the learning rate must be above 0", lr_scale=lr_scale)
     if embedding_lr_scale is None:

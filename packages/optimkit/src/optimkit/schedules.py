@@ -17,6 +17,9 @@ Decay = Literal["linear", "1-sqrt"]
 def constant_schedule(step: int, *, max_lr: float, warmup_steps: int) -> float:
     """A straight rise from 0, then `max_lr` for good.
 
+        step < warmup_steps     max_lr step / warmup_steps
+        otherwise               max_lr
+
     Goyal et al. 2017, section 2.2 (https://arxiv.org/abs/1706.02677).
 
     Args:

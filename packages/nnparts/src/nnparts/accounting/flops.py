@@ -97,6 +97,14 @@ def forward_flops(
 
     What isn't a product of matrices (norms, activations, softmax, RoPE) is left out, as everywhere
     in the field: a few operations a number, where a product has thousands.
+
+    Args:
+        config: the model.
+        batch_size: sequences.
+        context_length: tokens in each; the config's own if None.
+
+    Raises:
+        ValueError: as in `counts.sizes`.
     """
     products = matmuls(config, batch_size, context_length)
     return Counts("forward FLOPs", tuple(Count(p.name, p.formula, p.flops) for p in products))
@@ -116,6 +124,16 @@ def backward_flops(
     `ffn.w2`, so this product alone is not repeated.
 
     Kaplan et al. 2020, section 2.1 (https://arxiv.org/abs/2001.08361).
+
+    Args:
+        config: the model.
+        batch_size: sequences.
+        context_length: tokens in each; the config's own if None.
+        checkpoint_blocks: whether the blocks are computed again, as `model.checkpoint_blocks()`
+            has it.
+
+    Raises:
+        ValueError: as in `counts.sizes`.
     """
     forward = forward_flops(config, batch_size, context_length)
     if not checkpoint_blocks:
@@ -142,7 +160,17 @@ def training_flops(
     *,
     checkpoint_blocks: bool = False,
 ) -> int:
-    """Forward and backward pass of one step; `adamw_flops` come on top, once a step."""
+    """Forward and backward pass of one step; `adamw_flops` come on top, once a step.
+
+    Args:
+        config: the model.
+        batch_size: sequences.
+        context_length: tokens in each; the config's own if None.
+        checkpoint_blocks: whether the blocks are computed again, see `backward_flops`.
+
+    Raises:
+        ValueError: as in `counts.sizes`.
+    """
     backward = backward_flops(
         config, batch_size, context_length, checkpoint_blocks=checkpoint_blocks
     )

@@ -121,6 +121,14 @@ def bytes_per_sequence(
 
     Memory is a + b batch_size, and this is b: a mask is the same for every sequence, all other
     activations grow with the batch, and nothing else does.
+
+    Args:
+        config: the model.
+        context_length: tokens in each; the config's own if None.
+        **options: `TrainingOptions`.
+
+    Raises:
+        ValueError: as in `counts.sizes`.
     """
     one, two = (memory(config, size, context_length, **options).total for size in (1, 2))
     return two - one
@@ -132,7 +140,17 @@ def largest_batch(
     context_length: int | None = None,
     **options: Unpack[TrainingOptions],
 ) -> int:
-    """The most sequences whose `memory` fits in `available` bytes; 0 if not even one does."""
+    """The most sequences whose `memory` fits in `available` bytes; 0 if not even one does.
+
+    Args:
+        config: the model.
+        available: bytes.
+        context_length: tokens in each sequence; the config's own if None.
+        **options: `TrainingOptions`.
+
+    Raises:
+        ValueError: as in `counts.sizes`.
+    """
     each = bytes_per_sequence(config, context_length, **options)
     fixed = memory(config, 1, context_length, **options).total - each
     return max(0, (available - fixed) // each)

@@ -40,7 +40,8 @@ def to_huggingface(
         TypeError: `model` isn't a `TransformerLM` itself.
         ValueError: none of the three computes what `model` does (a `norm` other than "pre",
             `positions` other than "rope", a `feed_forward` other than "swiglu", a
-            `logit_soft_cap`); or its weights have several dtypes and none is given.
+            `logit_soft_cap`); its weights have several dtypes and none is given; or
+            `max_shard_bytes` isn't positive.
     """
     if not isinstance(model, TransformerLM):
         raise TypeError(
