@@ -138,6 +138,10 @@ def test_a_copied_model_steps_like_the_one_it_was_copied_from():
     assert not can_step(copy.deepcopy(make_model(impl="reference")))
 
 
+def test_a_model_on_meta_steps_where_it_will_be():
+    assert can_step(make_model().to("meta"))
+
+
 def test_under_autocast_a_model_is_computed_by_its_modules():
     model = make_model()
     with torch.autocast("cpu", torch.bfloat16):

@@ -119,11 +119,16 @@ def can_step(model: torch.nn.Module) -> bool:
     modules = list(model.modules())
     return (
         type(model) is TransformerLM
-        and not torch.is_autocast_enabled(next(model.parameters()).device.type)
+        and not _is_under_autocast(model)
         and all(type(module) in _KNOWN and not _has_hooks(module) for module in modules)
         # Equal, not the same: a copied model has copied kernels.
         and all(getattr(module, "kernels", FAST) == FAST for module in modules)
     )
+
+
+def _is_under_autocast(model: TransformerLM) -> bool:
+    kind = model.lm_head.weight.device.type  # "meta" has none, and torch refuses to be asked
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _has_hooks(module: torch.nn.Module) -> bool:
