@@ -89,6 +89,13 @@ def test_silu_is_torchs(shape, seed, dtype, scale):
     assert_same_forward_and_backward(functional.silu, torch_functional.silu, x)
 
 
+@pytest.mark.parametrize("operation", [functional.silu, functional.gelu])
+def test_far_from_zero_a_large_gradient_of_fp16_stays_finite(operation):
+    x = torch.tensor([-3e4, 3e4], dtype=torch.float16, requires_grad=True)
+    (gradient,) = torch.autograd.grad(operation(x), x, torch.full_like(x, 3.0))
+    assert gradient.tolist() == [0.0, 3.0]
+
+
 @given(SHAPES, SEEDS, DTYPES, SCALES)
 @settings(max_examples=40, deadline=None)
 def test_gelu_is_torchs_exact_one(shape, seed, dtype, scale):

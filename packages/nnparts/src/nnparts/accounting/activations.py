@@ -160,18 +160,20 @@ def _reference_attention(config: TransformerConfig) -> _Kept:
 def _feed_forward(config: TransformerConfig, impl: Impl) -> _Kept:
     """The input of each matrix, and what the activation between them asks for."""
     yield "ffn.input", "width batch seq d_model"
-    inner = {
-        "swiglu": ("gate", "sigmoid", "silu", "value"),
-        "silu": ("inner", "sigmoid"),
-        "gelu": ("inner", "inner_over_root_2", "one_plus_erf"),
-        "relu2": ("relu",),
-    }[config.feed_forward]
-    # A fused activation finds these again from its input.
-    found = ("sigmoid", "inner_over_root_2", "one_plus_erf") if impl == "fast" else ()
-    width = "wide" if config.feed_forward == "gelu" and impl == "reference" else "width"
-    for name in inner:
-        if name not in found:
-            yield f"ffn.{name}", f"{width} batch seq d_ff"
+    kept = {
+        "swiglu": {"gate": "width", "silu": "width", "value": "width"},
+        "silu": {"inner": "width"},
+        "gelu": {"inner": "width"},
+        "relu2": {"relu": "width"},
+    }
+    if impl == "reference":  # fused, an activation finds the rest again from its input
+        kept |= {
+            "swiglu": {"gate": "wide", "sigmoid": "wide", "silu": "width", "value": "width"},
+            "silu": {"inner": "wide", "sigmoid": "wide"},
+            "gelu": {"inner": "wide", "inner_over_root_2": "wide", "one_plus_erf": "wide"},
+        }
+    for name, width in kept[config.feed_forward].items():
+        yield f"ffn.{name}", f"{width} batch seq d_ff"
     yield "ffn.activated", "width batch seq d_ff"
 
 
