@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optimkit import clip_grad_norm_, clip_grad_value_
+from optimkit import clip_grad_norm_, clip_grad_value_, gradient_norms, gradient_row_norms
 
 SIZES = st.lists(st.integers(0, 20), min_size=1, max_size=5)
 LIMITS = st.floats(1e-3, 1e3)
@@ -146,6 +146,49 @@ def test_each_group_has_a_limit_of_its_own():
         clip_grad_norm_(group["params"], max_norm)
     norms = [first.grad.norm().item(), second.grad.norm().item()]
     assert norms == pytest.approx([1.0, 3.0], rel=1e-5)
+
+
+SHAPES = [(), (3,), (0,), (0, 3), (3, 0), (4, 5), (2, 3, 4)]
+
+
+def shaped(dtype=torch.float32):
+    """One parameter of each shape with a gradient, and two without."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.nn.Parameter(torch.zeros(shape, dtype=dtype)) for shape in SHAPES]
+    for parameter in drawn:
+        parameter.grad = torch.randn(parameter.shape, generator=generator).to(dtype)
+    frozen = [torch.nn.Parameter(torch.zeros(shape, dtype=dtype)) for shape in ((6, 2), (3,))]
+    return [frozen[0], *drawn, frozen[1]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_each_gradients_norm_is_found_in_those_of_the_rows(dtype):
+    wide = torch.promote_types(dtype, torch.float32)
+    weights = shaped(dtype)
+    rows = gradient_row_norms(iter(weights))
+    assert rows.dtype == wide
+    theirs = [torch.zeros(()) if p.grad is None else p.grad.to(wide).norm() for p in weights]
+    clip_grad_norm_(weights, 1e-3)
+    for our, their in zip(gradient_norms(iter(weights), rows), theirs, strict=True):
+        torch.testing.assert_close(our, their.to(wide))
+
+
+def test_one_gradient_that_is_not_finite_leaves_the_norms_of_the_others():
+    weights = parameters([3, 4, 5])
+    expected = [weight.grad.norm().item() for weight in weights]
+    weights[1].grad[2] = math.inf
+    rows = gradient_row_norms(weights)
+    assert clip_grad_norm_(weights, 1.0, row_norms=rows) == math.inf
+    norms = [norm.item() for norm in gradient_norms(weights, rows)]
+    assert norms == [pytest.approx(expected[0]), math.inf, pytest.approx(expected[2])]
+
+
+def test_clipping_by_norms_that_are_known_is_the_same_bit_for_bit():
+    ours, theirs = parameters([300, 7, 20], scale=9.0), parameters([300, 7, 20], scale=9.0)
+    our_norm = clip_grad_norm_(iter(ours), 1.0, row_norms=gradient_row_norms(ours))
+    assert torch.equal(our_norm, clip_grad_norm_(theirs, 1.0))
+    assert torch.equal(grads_of(ours), grads_of(theirs))
+    assert gradient_row_norms([]).shape == (0,)
 
 
 @given(SIZES, LIMITS, st.floats(1e-3, 1e3), st.integers(0, 2**31))

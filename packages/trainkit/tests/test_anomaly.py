@@ -6,6 +6,7 @@ does the same in a rerun, and no longer once a batch is passed over.
 
 import json
 import math
+import signal
 from itertools import pairwise
 
 import pytest
@@ -14,6 +15,7 @@ from nnparts import TransformerConfig
 from torch import nn
 from trainkit import AnomalyError, TrainConfig
 from trainkit.anomaly import AnomalyWatch, find_anomaly
+from trainkit.first_bad_step import FirstBadStep
 from trainkit.progress import Progress
 from trainkit.step import Slope
 
@@ -40,12 +42,49 @@ def test_what_is_an_anomaly(loss, grad_norm, recent, sigmas, problem):
 def test_nothing_is_a_spike_before_the_window_is_full(make_model, tmp_path):
     config = TrainConfig(spike_sigmas=1.0, spike_window=4)
     watch = AnomalyWatch(config, tmp_path)
-    progress, norm = Progress(), torch.tensor(1.0)
+    progress = Progress()
     for loss in (1.0, 3.0, 1.0, 9.0):
-        assert watch.judge(Slope(torch.tensor(loss), norm), progress) is None
-    assert "loss is 9" in watch.judge(Slope(torch.tensor(9.0), norm), progress)
-    assert watch.judge(Slope(torch.tensor(1.5), norm), progress) is None
+        assert watch.judge(make_slope(loss), progress) is None
+    assert "loss is 9" in watch.judge(make_slope(9.0), progress)
+    assert watch.judge(make_slope(1.5), progress) is None
     assert progress.recent_losses == [3.0, 1.0, 9.0, 1.5]
+
+
+def make_slope(loss, *row_norms, device="cpu"):
+    rows = torch.tensor(row_norms or (1.0,), device=device)
+    return Slope(torch.tensor(loss, device=device), rows.norm(), rows)
+
+
+def test_the_first_bad_step_is_kept_whatever_comes_after():
+    watch = FirstBadStep()
+    assert watch.read() is None
+    watch.note(make_slope(2.0, 3.0, 4.0), 6)
+    assert watch.read() is None
+    watch.note(make_slope(2.5, 3.0, math.inf), 7)
+    watch.note(make_slope(math.nan, math.nan, math.nan), 8)
+    watch.note(make_slope(1.0, 1.0, 1.0), 9)
+    number, slope = watch.read()
+    assert (number, slope.loss.item(), slope.row_norms.tolist()) == (7, 2.5, [3.0, math.inf])
+    watch.forget()
+    watch.note(make_slope(math.nan, 1.0), 12)
+    assert watch.read()[0] == 12
+
+
+def test_a_loss_that_one_rank_has_for_itself_makes_no_step_bad():
+    watch = FirstBadStep(judges_loss=False)
+    watch.note(make_slope(math.nan, 1.0), 6)
+    assert watch.read() is None
+    watch.note(make_slope(1.0, math.nan), 7)
+    assert watch.read()[0] == 7
+
+
+def test_to_note_a_step_waits_for_nothing():
+    """On torch's "meta" device, which has no numbers to give: whoever asks for one fails."""
+    watch = FirstBadStep()
+    for number in range(3):
+        watch.note(make_slope(1.0, 1.0, 2.0, device="meta"), number)
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        watch.read()
 
 
 class Fragile(nn.Module):
@@ -91,14 +130,104 @@ def weights(trainer):
     return trainer.model.table.detach().clone()
 
 
-def test_stop_says_where_and_keeps_what_can_be_studied(fragile_trainer):
+def spoil(trainer, name, value, *, row=0, batch_number):
+    """Let one number of one weight's gradient be `value` for one batch."""
+
+    def spoilt(grad):
+        if trainer.progress.batch_number == batch_number:
+            grad = grad.clone()
+            grad[row, 0] = value
+        return grad
+
+    return dict(trainer.model.named_parameters())[name].register_hook(spoilt)
+
+
+def test_stop_says_where_it_began_and_keeps_that_batch(fragile_trainer):
     trainer = fragile_trainer([8], log_every=100)
-    with pytest.raises(AnomalyError, match=r"at step 10 the loss is nan.*\.json; resume from step"):
+    with pytest.raises(
+        AnomalyError, match=r"at step 9 the loss is nan.*\.json; resume from step 5"
+    ):
         trainer.train()  # learnt at step 9, where nobody looks
+    assert trainer.step == 10
     assert trainer.checkpoints.steps() == [5]
-    record = read_anomaly(trainer, "step-000010")
+    record = read_anomaly(trainer, "step-000009")
     assert record["loss"] == record["gradient_norms"]["table"] == "nan"
-    assert (record["step"], record["batch_number"], record["seed"]) == (10, 9, 0)
+    assert (record["step"], record["batch_number"], record["seed"]) == (9, 8, 0)
+    assert record["batch"]["inputs"] == trainer.model.bad[0].inputs.tolist()
+    assert len(list((trainer.run_dir / "anomalies").iterdir())) == 1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize(("changes", "seen_at"), [({"log_every": 4}, 8), ({"log_every": 100}, 10)])
+def test_the_gradient_that_went_wrong_is_told_from_those_that_did_not(
+    tmp_path, make_trainer, bad, changes, seen_at
+):
+    """Of many weights, and found some updates later: their gradients are long NaN, all of them."""
+    trainer, expected = make_trainer(tmp_path, **changes), {}
+    spoil(trainer, "layers.0.ffn.w2.weight", bad, batch_number=5)
+    backward = trainer._stepper.backward
+
+    def note(batch, number):
+        loss = backward(batch, number)
+        if number == 5:
+            named = trainer.model.named_parameters()
+            expected.update({name: weight.grad.norm().item() for name, weight in named})
+        return loss
+
+    trainer._stepper.backward = note
+    with pytest.raises(AnomalyError, match=rf"at step 6 the loss is [0-9.]+ .* norm {bad};"):
+        trainer.train()
+    assert trainer.step == seen_at
+    record = read_anomaly(trainer, "step-000006")
+    norms = record["gradient_norms"]
+    assert norms.pop("layers.0.ffn.w2.weight") == record["grad_norm"] == str(bad)
+    assert not math.isfinite(expected.pop("layers.0.ffn.w2.weight"))
+    assert len(norms) == len(list(trainer.model.parameters())) - 1
+    assert norms == pytest.approx(expected, rel=1e-5)
+    batch = trainer.train_data.batch(0, 5, 4, 8, "cpu")
+    assert record["batch"]["inputs"] == batch.inputs.tolist()
+    assert record["loss"] == pytest.approx(2.8, abs=0.5)  # of 17 classes, nothing learnt yet
+
+
+def test_a_bad_update_that_no_later_loss_shows_is_found(tmp_path, make_trainer, make_model):
+    """Of a token that never comes: only its embedding is spoilt, and no loss depends on that."""
+    trainer = make_trainer(tmp_path, model=make_model(vocab_size=18), log_every=100)
+    spoil(trainer, "token_embeddings.weight", math.inf, row=17, batch_number=6)
+    with pytest.raises(AnomalyError, match=r"at step 7 the loss is [0-9.]+ and the .* norm inf"):
+        trainer.train()
+    assert trainer.checkpoints.steps() == [5]
+    assert trainer.model.token_embeddings.weight[:17].isfinite().all()
+
+
+def test_a_run_that_is_stopped_after_a_bad_update_saves_nothing_of_it(tmp_path, make_trainer):
+    trainer = make_trainer(tmp_path, log_every=100)
+    spoil(trainer, "lm_head.weight", math.nan, batch_number=6)
+
+    def interrupt(*_):
+        if trainer.step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    trainer.optimizer.register_step_pre_hook(interrupt)
+    with pytest.raises(AnomalyError, match="at step 7 "):
+        trainer.train()
+    assert trainer.checkpoints.steps() == [5]
+
+
+def test_what_was_noted_before_a_resume_is_forgotten(tmp_path, make_trainer):
+    trainer = make_trainer(tmp_path, log_every=100)
+    spoilt = spoil(trainer, "lm_head.weight", math.nan, batch_number=6)
+
+    def fail(*_):
+        raise OSError("the disk went away")
+
+    failing = trainer.optimizer.register_step_pre_hook(lambda *_: trainer.step == 7 and fail())
+    with pytest.raises(OSError, match="went away"):
+        trainer.train()
+    for hook in (spoilt, failing):
+        hook.remove()
+    assert trainer.resume() == 5
+    trainer.train()
+    assert trainer.step == 20
 
 
 def test_a_run_that_reads_each_loss_stops_before_it_learns(fragile_trainer):
@@ -151,20 +280,28 @@ def test_skipping_has_an_end(fragile_trainer):
     assert trainer.step == 11
 
 
+MIXED_EPOCHS = {"order": "epoch", "mixed": True}
+
+
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_rollback_learns_from_all_but_the_batches_since_the_checkpoint(fragile_trainer, workers):
-    trainer = fragile_trainer([7], on_anomaly="rollback", num_workers=workers)
+@pytest.mark.parametrize("data", [{}, MIXED_EPOCHS])
+def test_a_rollback_learns_from_all_but_the_batches_since_the_checkpoint(
+    fragile_trainer, workers, data
+):
+    trainer = fragile_trainer([7], on_anomaly="rollback", num_workers=workers, **data)
     learnt = []
     backward = trainer._stepper.backward
 
     def note(batch, number):
         learnt.append(number)
+        expected = trainer.train_data.batch(0, number, 4, 8, "cpu")
+        assert torch.equal(batch.inputs, expected.inputs)
         return backward(batch, number)
 
     trainer._stepper.backward = note
     with pytest.warns(RuntimeWarning, match="at step 8 the loss is nan.*: rollback"):
         trainer.train()
-    assert learnt == [*range(8), 7, *range(8, 23)]  # 7 again for its norms; 5 and 6 are lost
+    assert learnt == [*range(8), *range(8, 23)]  # 5 and 6 are lost
     assert (trainer.step, trainer.progress.passed_over, trainer.progress.rollbacks) == (20, 3, 1)
     steps = [line["step"] for line in read_metrics(trainer)]
     assert steps == sorted(steps)
@@ -199,9 +336,13 @@ def test_rollbacks_have_an_end(fragile_trainer):
 
 
 @pytest.mark.filterwarnings("ignore:at step:RuntimeWarning")
-@pytest.mark.parametrize("action", ["skip", "rollback"])
+@pytest.mark.parametrize(
+    ("action", "data"), [("skip", {}), ("rollback", {}), ("rollback", MIXED_EPOCHS)]
+)
 @pytest.mark.parametrize("stops", [(9,), (7, 9, 12, 18)])
-def test_resumed_equals_never_stopped_with_anomalies_too(fragile_trainer, action, stops, stop_at):
+def test_resumed_equals_never_stopped_with_anomalies_too(
+    fragile_trainer, action, data, stops, stop_at
+):
     """Spikes are judged by losses from before the stop, and batches counted from there."""
     options = {
         "on_anomaly": action,
@@ -210,6 +351,7 @@ def test_resumed_equals_never_stopped_with_anomalies_too(fragile_trainer, action
         "spike_window": 4,
         "log_every": 1,
         "ema_decay": 0.9,
+        **data,
     }
     undisturbed = fragile_trainer([7, 8, 13], run="undisturbed", **options)
     undisturbed.train()

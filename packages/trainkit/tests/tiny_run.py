@@ -11,21 +11,48 @@ from typing import Any
 import numpy as np
 import torch
 from nnparts import TransformerConfig, TransformerLM
-from trainkit import Execution, Ranks, TokenDataset, TrainConfig, Trainer, make_optimizer
+from trainkit import (
+    Execution,
+    Mixture,
+    Order,
+    Ranks,
+    TokenDataset,
+    TrainConfig,
+    Trainer,
+    make_optimizer,
+)
 
 VOCAB_SIZE = 17
+# What the preset `tales` trains by, but for its numbers; its data are a mixture, in epochs.
+TALES = {
+    "optimizer": "muon",
+    "embedding_lr_scale": 9.6,
+    "outer_lr_scale": 0.8,
+    "schedule": "linear",
+    "ema_decay": 0.9,
+}
 
 
-def make_data(directory: Path, name: str, token_count: int) -> TokenDataset:
+def make_data(
+    directory: Path, name: str, token_count: int, *, order: Order = "random", seed: int = 0
+) -> TokenDataset:
     path = directory / f"{name}.npy"
     if not path.exists():
-        token_ids = np.random.default_rng(0).integers(VOCAB_SIZE, size=token_count)
+        token_ids = np.random.default_rng(seed).integers(VOCAB_SIZE, size=token_count)
         np.save(path, token_ids.astype(np.uint16))
         counts = {"token_count": token_count, "byte_count": 4 * token_count, "document_count": 1}
         header = {"format": "groundup-tokens", "version": 1, "dtype": "uint16"}
         tokenizer = {"vocab_size": VOCAB_SIZE, "tokenizer_hash": "abc"}
         path.with_suffix(".json").write_text(json.dumps(header | counts | tokenizer))
-    return TokenDataset(path)
+    return TokenDataset(path, order=order)
+
+
+def make_train_data(directory: Path, order: Order, mixed: bool) -> TokenDataset | Mixture:
+    """Of one file, or each third sequence of another."""
+    data = make_data(directory, "train", 500, order=order)
+    if not mixed:
+        return data
+    return Mixture([(data, 2.0), (make_data(directory, "other", 200, order=order, seed=1), 1.0)])
 
 
 def make_model(**changes: Any) -> TransformerLM:
@@ -42,16 +69,21 @@ def make_trainer(
     loggers: tuple[Any, ...] = (),
     execution: dict[str, Any] | None = None,
     ranks: Ranks | None = None,
+    tales: bool = False,
+    order: Order = "random",
+    mixed: bool = False,
     **changes: Any,
 ) -> Trainer:
     fields = {"max_steps": 20, "batch_size": 4, "warmup_steps": 3, "log_every": 3, "max_lr": 1e-2}
     every = {"eval_every": 5, "checkpoint_every": 5, "min_lr": 1e-3}
+    if tales:
+        order, mixed, changes = "epoch", True, TALES | changes
     config = TrainConfig(**(fields | every | changes))
     model = model or make_model()
     return Trainer(
         model,
         make_optimizer(model, config),
-        make_data(directory, "train", 500),
+        make_train_data(directory, order, mixed),
         make_data(directory, "valid", 60),
         config,
         run_dir=directory / run,

@@ -2,7 +2,12 @@
 
 from optimkit.accumulation import accumulation_weights
 from optimkit.adamw import AdamW
-from optimkit.clipping import clip_grad_norm_, clip_grad_value_
+from optimkit.clipping import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    gradient_norms,
+    gradient_row_norms,
+)
 from optimkit.groups import muon_groups, parameter_groups, scale_outer_groups
 from optimkit.lion import Lion
 from optimkit.matmul_dtype import fastest_matmul_dtype
@@ -31,6 +36,8 @@ __all__ = [
     "divided_like",
     "fastest_matmul_dtype",
     "gathered",
+    "gradient_norms",
+    "gradient_row_norms",
     "inverse_sqrt_schedule",
     "is_sharded",
     "linear_schedule",

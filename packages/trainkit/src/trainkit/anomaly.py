@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from optimkit import gathered
-from torch import nn
+from optimkit import gradient_norms
+from torch import Tensor, nn
 
 from trainkit.atomic import replace_file
 from trainkit.batch import Batch
@@ -60,7 +60,7 @@ class AnomalyWatch:
             slope: of the batch.
             batch: what was to be learnt from.
             progress: of the run; the losses before are told.
-            gradient_norms: of the batch, by the names of the parameters.
+            gradient_norms: of the batch, by the names of the parameters; before clipping.
             step: the update that the batch was for.
             batch_number: of the batch in the order of the data; it is part of the name where
                 batches were passed over.
@@ -115,13 +115,16 @@ def find_anomaly(
     )
 
 
-def gradient_norms(model: nn.Module) -> dict[str, float]:
-    """The Euclidean norm of each parameter's gradient; those without one are left out."""
-    named = unwrap(model).named_parameters()
+def named_gradient_norms(model: nn.Module, row_norms: Tensor) -> dict[str, float]:
+    """The Euclidean norm of each parameter's gradient, from those of its rows (`Slope`).
+
+    Of a model that is divided among ranks all must call.
+    """
+    plain = unwrap(model)
+    norms = map(float, gradient_norms(plain.parameters(), row_norms))
     return {
-        plain_name(name): float(gathered(parameter.grad.float().norm()))
-        for name, parameter in named
-        if parameter.grad is not None
+        plain_name(name): norm
+        for (name, _), norm in zip(plain.named_parameters(), norms, strict=True)
     }
 
 

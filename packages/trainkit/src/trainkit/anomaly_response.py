@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly, gradient_norms
+from trainkit.anomaly import AnomalyError, AnomalyWatch, find_anomaly, named_gradient_norms
 from trainkit.batch import Batch
 from trainkit.config import TrainConfig
+from trainkit.first_bad_step import FirstBadStep
 from trainkit.ranks import Ranks
 from trainkit.run_state import RunState
 from trainkit.saver import Saver
@@ -40,29 +41,50 @@ class AnomalyResponse:
         self._state, self._stepper, self._saver = state, stepper, saver
         self._whole_batch, self._config, self._ranks = whole_batch, config, ranks
         self._watch = AnomalyWatch(config, directory)
+        # A loss is the share of one rank: what is judged without asking must be the same on all.
+        self._first_bad = FirstBadStep(judges_loss=not ranks.are_many)
 
     def judge(self, slope: Slope) -> str | None:
         """What is wrong with a step, in words; for a run that reads each loss."""
         return self._watch.judge(slope, self._state.progress)
 
-    def check_finite(self, slope: Slope, batch: Batch) -> None:
-        """Stop where nobody has looked before, so that what is found has been learnt already."""
-        problem = find_anomaly(float(slope.loss), float(slope.grad_norm))
-        if problem is not None:
-            progress = self._state.progress
-            number = progress.batch_number - 1
-            self._stop(self._record(problem, slope, batch, progress.step, number))
+    def note(self, slope: Slope) -> None:
+        """Take note of a step that nobody looks at now; the batch is not yet learnt from."""
+        self._first_bad.note(slope, self._state.progress.batch_number)
 
-    def treat(self, problem: str, slope: Slope, batch: Batch) -> None:
+    def forget(self) -> None:
+        """Forget what was noted: the run stands elsewhere now."""
+        self._first_bad.forget()
+
+    def check(self) -> None:
+        """Stop for the first bad step of those noted; it has been learnt from already.
+
+        Raises:
+            AnomalyError: there was one.
+        """
+        if (found := self._first_bad.read()) is None:
+            return
+        self.forget()
+        number, slope = found
+        self._stop_after(number, self._stepper.of_all_ranks(slope))
+
+    def check_last(self, slope: Slope) -> None:
+        """Stop if the step just made was bad; for a loss that only all ranks together know.
+
+        Raises:
+            AnomalyError: it was.
+        """
+        if find_anomaly(float(slope.loss), float(slope.grad_norm)) is not None:
+            self._stop_after(self._state.progress.batch_number - 1, slope)
+
+    def treat(self, problem: str, slope: Slope) -> None:
         """Stop, skip or roll back; no weight has moved yet.
 
         Raises:
             AnomalyError: to stop was configured, or there were `max_anomalies` already.
         """
         progress, config = self._state.progress, self._config
-        number = progress.batch_number
-        self._stepper.backward(batch, number)  # the norms as before clipping
-        problem = self._record(problem, slope, batch, progress.step + 1, number)
+        problem = self._record(problem, slope, progress.batch_number)
         before = progress.rollbacks if config.on_anomaly == "rollback" else progress.skips_in_a_row
         if config.on_anomaly == "stop" or before >= config.max_anomalies:
             self._stop(problem)
@@ -89,19 +111,22 @@ class AnomalyResponse:
             " max_lr, a longer warmup_steps, precision 'fp32', or on_anomaly 'skip' or 'rollback'"
         )
 
-    def _record(
-        self, problem: str, slope: Slope, batch: Batch, step: int, batch_number: int
-    ) -> str:
+    def _stop_after(self, batch_number: int, slope: Slope) -> NoReturn:
+        problem = find_anomaly(float(slope.loss), float(slope.grad_norm))
+        assert problem is not None
+        self._stop(self._record(problem, slope, batch_number))
+
+    def _record(self, problem: str, slope: Slope, batch_number: int) -> str:
         """Save an anomaly and its whole batch; a sentence that says where."""
-        norms = gradient_norms(self._state.model)  # by all: each may have a part of every gradient
+        step = batch_number - self._state.progress.passed_over + 1
+        # By all: each may have a part of every gradient.
+        norms = named_gradient_norms(self._state.model, slope.row_norms)
         if not self._ranks.is_first:
             return f"at step {step} {problem}"
-        if self._ranks.are_many:
-            batch = self._whole_batch(batch_number)
         return self._watch.record(
             problem,
             slope,
-            batch,
+            self._whole_batch(batch_number),
             self._state.progress,
             gradient_norms=norms,
             step=step,

@@ -70,7 +70,8 @@ class TrainConfig:
     on_anomaly: AnomalyAction = "stop"
     """What to do about a loss or gradient that is not finite, or a spike: stop; skip the update;
     or rollback, go back to the last checkpoint and pass over the batches since. skip and rollback
-    read the loss at each update, which makes a GPU wait for it; stop reads it when it is logged."""
+    read the loss at each update, which makes a GPU wait for it; stop finds the first bad update
+    when the loss is next logged, and stops before anything is saved."""
     spike_sigmas: float | None = None
     """A loss is a spike if it lies so many standard deviations above the mean of the last
     `spike_window`; read at each update, too. None: only what is not finite is an anomaly."""

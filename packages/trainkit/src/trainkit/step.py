@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from optimkit import accumulation_weights, clip_grad_norm_
+from optimkit import accumulation_weights, clip_grad_norm_, gradient_row_norms
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -27,6 +27,9 @@ class Slope(NamedTuple):
     """Mean cross-entropy, nats a token that counts; of several ranks, this one's share of it."""
     grad_norm: Tensor
     """Of all gradients together, before clipping."""
+    row_norms: Tensor
+    """Of each row of each gradient, before clipping: optimkit's `gradient_row_norms`. They are what
+    `grad_norm` is summed from, so that to keep them costs no pass over the gradients."""
 
 
 class Stepper:
@@ -85,8 +88,10 @@ class Stepper:
             number: of the batch in the run, from 0 on.
         """
         loss = self.backward(batch, number)
-        norm = clip_grad_norm_(self._model.parameters(), self._config.max_grad_norm)
-        return Slope(loss, norm)
+        parameters = list(self._model.parameters())
+        row_norms = gradient_row_norms(parameters)
+        norm = clip_grad_norm_(parameters, self._config.max_grad_norm, row_norms=row_norms)
+        return Slope(loss, norm, row_norms)
 
     def backward(self, batch: Batch, number: int) -> Tensor:
         """Like `compute_gradients`, unclipped; the mean loss, or this rank's share of it.

@@ -42,9 +42,16 @@ class Trainer:
     `learning_rate(s)`, since that of s - 1 would leave the first one without effect. torch's global
     generator is seeded anew for each update, so a model that draws (dropout) resumes exactly, too.
 
-    An anomaly (see `TrainConfig.on_anomaly`) is written to `anomalies/step-000123.json`: what is
-    wrong, the batch, and each gradient's norm. Skipping and rolling back are part of the run: one
-    that is killed and resumed does the same. A rollback also takes back the metrics since.
+    An anomaly (see `TrainConfig.on_anomaly`) is written to `anomalies/step-000123.json`: the `step`
+    whose loss or gradient was the first that is not finite, or whose loss is a spike, what the
+    `problem` is, its `loss` and `grad_norm`, the `gradient_norms` of all parameters (as they were
+    before clipping, so that those that are finite are told from those that are not), the
+    `batch_number` in the order of the data and the `batch` with the rows of all ranks, the `seed`,
+    and the `recent_losses` that a spike was measured by. Where "stop" reads no loss, each step is
+    judged all the same, on its device and without waiting, and the first bad one is kept there
+    until a line of the metrics, an evaluation or a checkpoint is due: the record is of that step,
+    though some more were made since. Skipping and rolling back are part of the run: one that is
+    killed and resumed does the same. A rollback also takes back the metrics since.
 
     `run_dir` gets `checkpoints/` (see `CheckpointManager`) and `metrics.jsonl`, a line for
     - the first, each `log_every`-th and the last step: `loss` (nats a token, of that step's
@@ -167,6 +174,7 @@ class Trainer:
                 averaged weights while there is `ema_decay`.
         """
         self._saver.resume(fall_back=fall_back, retune=retune)
+        self._anomalies.forget()
         return self.step
 
     def train(self) -> EvalResult:
@@ -207,6 +215,7 @@ class Trainer:
                 return result
             except KeyboardInterrupt:
                 if not self._is_updating:
+                    self._anomalies.check()  # or what is saved could be of no use
                     self._saver.save()
                 raise
 
@@ -242,7 +251,7 @@ class Trainer:
             with deferred_interrupt():
                 batch = next(self._batches)
                 if (slope := self._update(batch)) is not None:
-                    self._log_if_due(slope, batch)
+                    self._log_if_due(slope)
             result = self._evaluate_if_due()
             self._save_if_due()
             self._ranks.raise_if_stopped()
@@ -262,32 +271,37 @@ class Trainer:
         if self.config.reads_each_loss:
             slope = self._stepper.of_all_ranks(slope)
             problem = self._anomalies.judge(slope)
+        else:
+            self._anomalies.note(slope)
         if problem is None:
             self._stepper.apply(self._lr(self.step + 1))
             self.progress.step += 1
             if self.average is not None:
                 self.average.update(self.model, self.step)
         else:
-            self._treat(problem, slope, batch)
+            self._treat(problem, slope)
         self._is_updating = False
         return slope if problem is None else None
 
     def _lr(self, step: int) -> float:
         return learning_rate(step, self.config)
 
-    def _treat(self, problem: str, slope: Slope, batch: Batch) -> None:
-        self._anomalies.treat(problem, slope, batch)
+    def _treat(self, problem: str, slope: Slope) -> None:
+        self._anomalies.treat(problem, slope)
         if self.config.on_anomaly == "rollback":  # those made ahead are of steps long gone
             self._batches.close()
             self._batches = self._prefetcher()
 
-    def _log_if_due(self, slope: Slope, batch: Batch) -> None:
+    def _log_if_due(self, slope: Slope) -> None:
         is_log_due = self._is_due(self.config.log_every) or self.step == 1
-        if not (is_log_due or self._is_due(self.config.checkpoint_every)):
+        others = self.config.checkpoint_every, self.config.eval_every
+        if not (is_log_due or any(map(self._is_due, others))):
             return
         if not self.config.reads_each_loss:
+            # Before a checkpoint, too: a bad one is of no use. And before an evaluation, nor is it.
+            self._anomalies.check()
             slope = self._stepper.of_all_ranks(slope)
-        self._anomalies.check_finite(slope, batch)  # before a checkpoint, too: a bad one is useless
+            self._anomalies.check_last(slope)
         if is_log_due:
             self._log(
                 {
