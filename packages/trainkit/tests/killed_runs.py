@@ -1,10 +1,11 @@
-"""Runs that are stopped by real signals at random moments; the program behind test_survival.py.
+"""Runs that are stopped by real signals; the program behind test_survival.py.
 
 It forks for each run, because starting torch takes seconds, and computes nothing itself, because
 a process with threads must not fork. What torch imports at the first step is imported before, or a
 run would be killed while it starts, and hardly ever while it trains.
 
-    killed_runs.py DIRECTORY kill|stop COUNT OPTIONS...
+    killed_runs.py DIRECTORY kill|stop COUNT OPTIONS...     at random moments, COUNT in all at least
+    killed_runs.py DIRECTORY inside COUNT OPTIONS           Ctrl-C and SIGTERM in each of PLACES
 
 Each of OPTIONS, as JSON, is for one run after another, in turns.
 """
@@ -16,27 +17,88 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 
 import torch
 import torch._dynamo
-from tiny_run import make_data, make_trainer
-from trainkit import Terminated
+from optimkit import fastest_matmul_dtype
+from tiny_run import make_data, make_model, make_train_data, make_trainer
+from trainkit import JsonlLogger, Terminated, generate
 
-STEPS = 60
+STEPS, EVAL_EVERY = 60, 5
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+PLACES = {"sampling": EVAL_EVERY, "compiling": 1}  # with the step that is the first to end there
 
 
-def run(directory, name, options):
+class Samples:
+    """Lets the model write after each evaluation, as the app `train` does."""
+
+    def __init__(self, path, model, come_to):
+        self.path, self.model, self.come_to = path, model, come_to
+        self.file = None
+
+    def log(self, step, metrics):
+        if self.file is None:
+            self.file = JsonlLogger(self.path)
+            self.file.rewind(step - 1)
+        if "valid_loss" in metrics:
+            told = {"on_token": lambda _: self.come_to("sampling"), "seed": 0}
+            self.file.log(step, {"token_ids": generate(self.model, [0], 12, **told).tolist()})
+
+    def close(self):
+        if self.file is not None:
+            self.file.close()
+
+
+class WaitFor:
+    """Called at a place that a run has come to: if it is the one, waits there for a signal.
+
+    The parent hears of it by a byte in `pipe`. A signal that is kept for later shows in its
+    handler: `deferred_interrupt` puts back those before, so that a second one is not kept.
+    """
+
+    def __init__(self, place, number, pipe):
+        self.place, self.number, self.pipe = place, number, pipe
+
+    def __call__(self, place):
+        if place != self.place:
+            return
+        self.place, before = None, signal.getsignal(self.number)
+        os.write(self.pipe, b".")
+        while signal.getsignal(self.number) is before:
+            time.sleep(0.001)
+
+
+def compile_by_torchs_own_operations(come_to):
+    """So that no C++ compiler is needed, and the run can be found while it compiles."""
+
+    def backend(graph, inputs):
+        come_to("compiling")
+        return graph.forward
+
+    torch.compile = partial(torch.compile, backend=backend)
+
+
+def run(directory, name, options, come_to=lambda place: None):
     """Train in a process of its own; its number."""
     child = os.fork()
     if child:
         return child
     trainer = None
     try:
+        compile_by_torchs_own_operations(come_to)
+        model = make_model()
         trainer = make_trainer(
-            directory, run=name, max_steps=STEPS, checkpoint_every=3, eval_every=10, **options
+            directory,
+            model=model,
+            run=name,
+            loggers=(Samples(directory / name / "samples.jsonl", model, come_to),),
+            max_steps=STEPS,
+            checkpoint_every=3,
+            eval_every=EVAL_EVERY,
+            **options,
         )
         trainer.resume()
         trainer.train()
@@ -57,7 +119,7 @@ def leave(trainer, code):
 
 
 def result(directory, name):
-    """All that a run leaves: the bytes of its checkpoints, its metrics without the times."""
+    """All that a run leaves: bytes of its last checkpoint and samples, metrics without times."""
     root = directory / name
     latest = root / "checkpoints" / f"step-{STEPS:06d}"
     files = {path.name: path.read_bytes() for path in latest.iterdir()}
@@ -67,7 +129,9 @@ def result(directory, name):
     lines = [json.loads(line) for line in (root / "metrics.jsonl").read_text().splitlines()]
     times = ("wall_seconds", "tokens_per_second", "data_wait_share", "peak_memory_bytes")
     metrics = [{key: line[key] for key in line if key not in times} for line in lines]
-    return files, state, metrics
+    samples = (root / "samples.jsonl").read_bytes()
+    assert samples.count(b"\n") == STEPS // EVAL_EVERY
+    return files, state, metrics, samples
 
 
 def exit_code(child):
@@ -75,18 +139,9 @@ def exit_code(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main():
-    directory, mode, wanted = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    options = cycle([json.loads(text) for text in sys.argv[4:]])
-    torch.set_num_threads(1)
-    make_data(directory, "train", 500)
-    make_data(directory, "valid", 60)
-    draw = random.Random(0)
-    begin = time.perf_counter()
-    assert exit_code(run(directory, "undisturbed", next(options))) == 0
-    seconds = time.perf_counter() - begin
-    expected = result(directory, "undisturbed")
-    disturbed = finished = 0
+def disturb_at_random(directory, mode, wanted, options, seconds, expected):
+    """Runs of which each goes on until a signal comes; how many signals, and how many ends."""
+    draw, disturbed, finished = random.Random(0), 0, 0
     while not (disturbed >= wanted and finished):
         child = run(directory, "run", next(options))
         number = signal.SIGKILL if mode == "kill" else draw.choice([*EXIT_CODES])
@@ -101,7 +156,43 @@ def main():
         assert result(directory, "run") == expected, "another result"
         shutil.rmtree(directory / "run")
         finished += 1
-    print(disturbed, finished)
+    return disturbed, finished
+
+
+def disturb_inside(directory, options, expected):
+    """A run for each place and signal; how many signals, and how many ends."""
+    cases = [(place, number) for place in PLACES for number in EXIT_CODES]
+    for place, number in cases:
+        name = f"{place}-{number}"
+        hears, tells = os.pipe()
+        child = run(directory, name, options, WaitFor(place, number, tells))
+        os.close(tells)  # so that a run that ends before says so, too
+        assert os.read(hears, 1), f"{name}: the run did not come there"
+        os.close(hears)
+        os.kill(child, number)
+        code = exit_code(child)
+        latest = (directory / name / "checkpoints" / "latest").read_text().strip()
+        assert (code, latest) == (EXIT_CODES[number], f"step-{PLACES[place]:06d}"), (name, code)
+        assert exit_code(run(directory, name, options)) == 0
+        assert result(directory, name) == expected, f"{name}: another result"
+    return len(cases), len(cases)
+
+
+def main():
+    directory, mode, wanted = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    options = cycle([json.loads(text) for text in sys.argv[4:]])
+    torch.set_num_threads(1)
+    fastest_matmul_dtype("cpu")  # once for all runs: on a busy machine the answer changes
+    make_train_data(directory, "random", mixed=True)
+    make_data(directory, "valid", 60)
+    begin = time.perf_counter()
+    assert exit_code(run(directory, "undisturbed", next(options))) == 0
+    seconds = time.perf_counter() - begin
+    expected = result(directory, "undisturbed")
+    if mode == "inside":
+        print(*disturb_inside(directory, next(options), expected))
+    else:
+        print(*disturb_at_random(directory, mode, wanted, options, seconds, expected))
 
 
 if __name__ == "__main__":

@@ -37,13 +37,15 @@ def assert_same_run(ours, theirs):
     for index, state in theirs_state["state"].items():
         for name, value in state.items():
             assert torch.equal(ours_state["state"][index][name], value), name
+    if theirs.average is not None:
+        for name, weight in theirs.average.tensors().items():
+            assert torch.equal(ours.average.tensors()[name], weight), name
     assert read_metrics(ours) == read_metrics(theirs)
 
 
-@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 4}, {"tales": True}])
 @pytest.mark.parametrize("stops", [(3,), (9, 12), (18, 18, 20)])
-def test_resumed_equals_never_stopped(tmp_path, make_trainer, accumulation, stops, stop_at):
-    options = {"gradient_accumulation_steps": accumulation}
+def test_resumed_equals_never_stopped(tmp_path, make_trainer, options, stops, stop_at):
     undisturbed = make_trainer(tmp_path, run="undisturbed", **options)
     expected = undisturbed.train()
     for stop in stops:

@@ -1,15 +1,20 @@
-"""A run that is killed or stopped at random moments. Property: it ends as if it had not been.
+"""A run that is killed or stopped at any moment. Property: it ends as if it had not been.
 
 In processes of their own, by real signals. The long versions, of 50 kills each, are behind the
 marker `long`: `uv run pytest -m long packages/trainkit`.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="each run is forked, and killed by POSIX's signals"
+)
 
 PROGRAM = Path(__file__).with_name("killed_runs.py")
 SHORT = 6
@@ -27,13 +32,10 @@ def disturb(directory, mode, count, *options):
 
 
 @pytest.mark.parametrize("count", [SHORT, LONG])
-@pytest.mark.parametrize("accumulation", [1, 4])
-def test_kills_change_nothing_whatever_the_number_of_workers(tmp_path, count, accumulation):
-    options = [
-        {"num_workers": workers, "gradient_accumulation_steps": accumulation}
-        for workers in (0, 1, 4)
-    ]
-    disturb(tmp_path, "kill", count, *options)
+@pytest.mark.parametrize("recipe", [{}, {"tales": True, "gradient_accumulation_steps": 4}])
+def test_kills_change_nothing_whatever_the_number_of_workers(tmp_path, count, recipe):
+    """AdamW on random windows; or Muon at three rates, in parts, on epochs of a mixture."""
+    disturb(tmp_path, "kill", count, *({**recipe, "num_workers": each} for each in (0, 1, 4)))
 
 
 @pytest.mark.long  # 1 to 3 minutes; test_anomaly.py has stops without a signal
@@ -41,10 +43,14 @@ def test_kills_change_nothing_whatever_the_number_of_workers(tmp_path, count, ac
 def test_kills_change_nothing_where_spikes_are_skipped_or_rolled_back(tmp_path, action):
     """On random data one loss of ten lies so far above those before."""
     spikes = {"on_anomaly": action, "spike_sigmas": 1.5, "spike_window": 6, "max_anomalies": 100}
-    disturb(tmp_path, "kill", SHORT, {**spikes, "ema_decay": 0.9})
+    disturb(tmp_path, "kill", SHORT, {**spikes, "tales": True})
     assert list((tmp_path / "undisturbed" / "anomalies").iterdir())
 
 
 @pytest.mark.parametrize("count", [SHORT, LONG])
 def test_ctrl_c_and_sigterm_leave_a_checkpoint_of_their_step(tmp_path, count):
     disturb(tmp_path, "stop", count, {"num_workers": 1})
+
+
+def test_ctrl_c_and_sigterm_in_sampling_and_in_compiling_leave_one_of_that_very_step(tmp_path):
+    disturb(tmp_path, "inside", 4, {"tales": True, "execution": {"compile": True}})
