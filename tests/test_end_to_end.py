@@ -44,11 +44,14 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in line.items() if key not in times} for line in lines]
 
 
-def weights(run: Path) -> dict[str, bytes]:
-    """The last checkpoint's, bit for bit."""
-    step = (run / "checkpoints" / "latest").read_text().strip()
-    tensors = load_file(run / "checkpoints" / step / "model.safetensors")
-    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+def state(run: Path) -> dict[tuple[str, str], bytes]:
+    """The last checkpoint's weights and optimizer state, bit for bit."""
+    checkpoint = run / "checkpoints" / (run / "checkpoints" / "latest").read_text().strip()
+    return {
+        (file, name): tensor.numpy().tobytes()
+        for file in ("model", "optimizer")
+        for name, tensor in load_file(checkpoint / f"{file}.safetensors").items()
+    }
 
 
 def test_text_becomes_a_model_that_writes(data, run_train, run_command):
@@ -131,7 +134,7 @@ def test_runs_without_a_name_do_not_meet(data, run_train):
 
 @pytest.mark.parametrize("accumulation", [1, 4])
 def test_a_killed_run_resumed_is_the_run_that_never_stopped(data, run_train, accumulation):
-    learn = ["--gradient-accumulation-steps", accumulation, "--max-steps", 80]
+    learn = ["--gradient-accumulation-steps", accumulation, "--max-steps", 80, "--eval-every", 8]
     flags = [*map(str, ["--data", data, *FAST, *learn, "--precision", "fp32"]), "--compile", "off"]
     code, words = run_train("--out", "undisturbed", *flags)
     assert code == 0, words
@@ -151,8 +154,12 @@ def test_a_killed_run_resumed_is_the_run_that_never_stopped(data, run_train, acc
     code, words = run_train("--resume", "--out", "killed")
     assert code == 0, words
     assert "from step" in words
-    assert metrics(Path("killed")) == metrics(Path("undisturbed"))
-    assert weights(Path("killed")) == weights(Path("undisturbed"))
+    killed, undisturbed = Path("killed"), Path("undisturbed")
+    assert metrics(killed) == metrics(undisturbed)
+    assert state(killed) == state(undisturbed)
+    samples = [(run / "samples.jsonl").read_text() for run in (killed, undisturbed)]
+    assert samples[0] == samples[1]
+    assert samples[1].count("\n") == 10
 
 
 def test_a_resumed_run_stays_what_it_was(data, run_train):
