@@ -81,6 +81,8 @@ def state(run):
 @pytest.fixture(scope="module")
 def forked(data, tmp_path_factory):
     """An undisturbed run of two ranks, and one of three, which a batch of four cannot have."""
+    if not hasattr(os, "fork"):
+        pytest.skip("the ranks are forked, which this system does not do")
     directory = tmp_path_factory.mktemp("forked")
     runs = [
         [size, ["--data", str(data), *FAST, "--out", name, *more]] for size, name, more in FORKED
