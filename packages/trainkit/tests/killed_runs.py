@@ -5,7 +5,7 @@ a process with threads must not fork. What torch imports at the first step is im
 run would be killed while it starts, and hardly ever while it trains.
 
     killed_runs.py DIRECTORY kill|stop COUNT OPTIONS...     at random moments, COUNT in all at least
-    killed_runs.py DIRECTORY inside COUNT OPTIONS           Ctrl-C and SIGTERM in each of PLACES
+    killed_runs.py DIRECTORY sampling|compiling 2 OPTIONS   while it does that: Ctrl-C, and SIGTERM
 
 Each of OPTIONS, as JSON, is for one run after another, in turns.
 """
@@ -29,7 +29,7 @@ from trainkit import JsonlLogger, Terminated, generate
 
 STEPS, EVAL_EVERY = 60, 5
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-PLACES = {"sampling": EVAL_EVERY, "compiling": 1}  # with the step that is the first to end there
+PLACES = {"sampling": EVAL_EVERY, "compiling": 1}  # the first step that does it
 
 
 class Samples:
@@ -139,8 +139,12 @@ def exit_code(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def disturb_at_random(directory, mode, wanted, options, seconds, expected):
+def disturb_at_random(directory, mode, wanted, options):
     """Runs of which each goes on until a signal comes; how many signals, and how many ends."""
+    begin = time.perf_counter()
+    assert exit_code(run(directory, "undisturbed", next(options))) == 0
+    seconds = time.perf_counter() - begin
+    expected = result(directory, "undisturbed")
     draw, disturbed, finished = random.Random(0), 0, 0
     while not (disturbed >= wanted and finished):
         child = run(directory, "run", next(options))
@@ -159,10 +163,10 @@ def disturb_at_random(directory, mode, wanted, options, seconds, expected):
     return disturbed, finished
 
 
-def disturb_inside(directory, options, expected):
-    """A run for each place and signal; how many signals, and how many ends."""
-    cases = [(place, number) for place in PLACES for number in EXIT_CODES]
-    for place, number in cases:
+def disturb_inside(directory, place, options):
+    """A run for each signal, of which the last goes on to its end; how many signals, and ends."""
+    assert exit_code(run(directory, "undisturbed", options)) == 0
+    for number in EXIT_CODES:
         name = f"{place}-{number}"
         hears, tells = os.pipe()
         child = run(directory, name, options, WaitFor(place, number, tells))
@@ -173,26 +177,24 @@ def disturb_inside(directory, options, expected):
         code = exit_code(child)
         latest = (directory / name / "checkpoints" / "latest").read_text().strip()
         assert (code, latest) == (EXIT_CODES[number], f"step-{PLACES[place]:06d}"), (name, code)
-        assert exit_code(run(directory, name, options)) == 0
-        assert result(directory, name) == expected, f"{name}: another result"
-    return len(cases), len(cases)
+    assert exit_code(run(directory, name, options)) == 0
+    assert result(directory, name) == result(directory, "undisturbed"), f"{name}: another result"
+    return len(EXIT_CODES), 1
 
 
 def main():
     directory, mode, wanted = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     options = cycle([json.loads(text) for text in sys.argv[4:]])
+    # A shell that starts a command in the background lets it, and all its children, ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     fastest_matmul_dtype("cpu")  # once for all runs: on a busy machine the answer changes
     make_train_data(directory, "random", mixed=True)
     make_data(directory, "valid", 60)
-    begin = time.perf_counter()
-    assert exit_code(run(directory, "undisturbed", next(options))) == 0
-    seconds = time.perf_counter() - begin
-    expected = result(directory, "undisturbed")
-    if mode == "inside":
-        print(*disturb_inside(directory, next(options), expected))
+    if mode in PLACES:
+        print(*disturb_inside(directory, mode, next(options)))
     else:
-        print(*disturb_at_random(directory, mode, wanted, options, seconds, expected))
+        print(*disturb_at_random(directory, mode, wanted, options))
 
 
 if __name__ == "__main__":

@@ -52,5 +52,8 @@ def test_ctrl_c_and_sigterm_leave_a_checkpoint_of_their_step(tmp_path, count):
     disturb(tmp_path, "stop", count, {"num_workers": 1})
 
 
-def test_ctrl_c_and_sigterm_in_sampling_and_in_compiling_leave_one_of_that_very_step(tmp_path):
-    disturb(tmp_path, "inside", 4, {"tales": True, "execution": {"compile": True}})
+@pytest.mark.parametrize(
+    ("place", "options"), [("sampling", {}), ("compiling", {"execution": {"compile": True}})]
+)
+def test_ctrl_c_and_sigterm_in_it_leave_a_checkpoint_of_that_very_step(tmp_path, place, options):
+    disturb(tmp_path, place, 2, {"tales": True, **options})
