@@ -6,14 +6,16 @@ would give them.
     ranked_runs.py DIRECTORY RUNS
 
 RUNS is JSON: for each run its `size`, its `name`, and if need be `signal`: [number, rank, step],
-one that a rank gets after its update, or `full`: [rank, count], a checkpoint at which the disk of
-a rank is full; all else is for the config. One with `target_counts` computes
+one that a rank gets after its update, `full`: [rank, count], a checkpoint at which the disk of
+a rank is full, or `spoilt`: [weight, batch], whose gradient is NaN for that batch; all else is for
+the config. One with `target_counts` computes
 the gradient of one batch instead. Prints the exit codes of the
 ranks, a list for each run.
 """
 
 import errno
 import json
+import math
 import os
 import socket
 import sys
@@ -22,7 +24,7 @@ from pathlib import Path
 
 import torch
 import torch._dynamo
-from optimkit import fastest_matmul_dtype, gathered
+from optimkit import fastest_matmul_dtype, gathered, is_sharded, local_part
 from tiny_run import make_data, make_model, make_trainer
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 from trainkit import (
@@ -64,12 +66,30 @@ def fill_disk(count):
     HuggingFaceStorageWriter.write_data = write_data
 
 
-def train(ranks, directory, name, signalled, skews=False, making=(), full=None, **options):
+def spoil(trainer, ranks, name, number):
+    """Makes one gradient NaN, in the part of the last rank where it is divided."""
+    backward = trainer._stepper.backward
+
+    def spoilt(batch, of):
+        loss = backward(batch, of)
+        grad = dict(trainer.model.named_parameters())[name].grad
+        if of == number and (ranks.rank == ranks.size - 1 or not is_sharded(grad)):
+            local_part(grad)[0] = math.nan
+        return loss
+
+    trainer._stepper.backward = spoilt
+
+
+def train(
+    ranks, directory, name, signalled, skews=False, making=(), full=None, spoilt=None, **options
+):
     if full and full[0] == ranks.rank:
         fill_disk(full[1])
     model = make_ranked_model(ranks, **dict(making))
     trainer = make_trainer(directory, model=model, run=name, ranks=ranks, **options)
     trainer.resume()
+    if spoilt:
+        spoil(trainer, ranks, *spoilt)
     if skews and not ranks.is_first:
         with torch.no_grad():
             trainer.model.ln_final.weight[0] += 1e-7

@@ -37,6 +37,19 @@ def conditional_entropy(ids: list[int]) -> float:
     return -sum(n * math.log(n / firsts[pair[0]]) for pair, n in pairs.items()) / total
 
 
+def test_fp16_is_computed_in_fp32_for_it_has_no_scale_here(
+    dataset: TokenDataset, make_model: Callable[..., TransformerLM]
+) -> None:
+    ours, theirs = make_model(), make_model()
+    losses = [
+        start_from_bigrams(model, dataset, updates=5, precision=precision)
+        for model, precision in ((ours, "fp16"), (theirs, "fp32"))
+    ]
+    assert losses[0] == losses[1]
+    for our, their in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(our, their)
+
+
 @given(st.lists(st.integers(0, VOCAB_SIZE - 1), min_size=2))
 def test_pair_counts_are_those_of_a_loop(ids: list[int]) -> None:
     expected = torch.zeros(VOCAB_SIZE, VOCAB_SIZE)

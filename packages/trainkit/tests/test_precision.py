@@ -4,8 +4,9 @@ from contextlib import suppress
 
 import pytest
 import torch
-from trainkit import PRECISIONS, measure_precision, precision_context
+from trainkit import measure_precision, precision_context
 from trainkit import measuring as module
+from trainkit.measuring import MEASURED
 
 
 def onednn_flag() -> str:
@@ -23,6 +24,8 @@ def test_the_context_ends_with_its_block():
         assert (x @ x).dtype == torch.bfloat16
         with precision_context("fp32", "cpu"):
             assert (x @ x).dtype == torch.float32
+        with precision_context("fp16", "cpu"):
+            assert (x @ x).dtype == torch.float16
     assert (x @ x).dtype == torch.float32
 
 
@@ -61,6 +64,7 @@ def test_the_fastest_right_one_is_chosen(monkeypatch, make_model, times, errors,
     assert report.choice == choice
     assert report.rejected.keys() == rejected
     assert report.choice in report.summary()
+    assert "fp16" not in timed
     assert times["bf16"] < 100 or timed.count("bf16") == 4  # hopeless: the smallest product only
 
 
@@ -85,8 +89,8 @@ def test_measuring_leaves_model_gradients_and_generators_alone(monkeypatch, make
     monkeypatch.setattr(module, "_LADDER", {8: float("inf")})
     state, flag = torch.get_rng_state(), onednn_flag()
     report = measure_precision(model, token_ids, token_ids, rounds=1)
-    assert report.step_seconds.keys() == set(PRECISIONS) - report.rejected.keys()
-    assert report.choice in PRECISIONS
+    assert report.step_seconds.keys() == set(MEASURED) - report.rejected.keys()
+    assert report.choice in MEASURED
     assert torch.equal(torch.get_rng_state(), state)
     assert onednn_flag() == flag
     for parameter, weight, grad in zip(model.parameters(), weights, grads, strict=True):

@@ -29,6 +29,8 @@ ROUNDING_64 = 1e-13
 ROUNDING_LOSS = 2 * 2**-23
 # In fp32 the weights differ as well: 1.6e-7 was seen of losses and norms in 20 updates.
 ROUNDING_32 = 2e-6
+# A product in fp16 has 11 significant bits; parts of another size are multiplied otherwise.
+ROUNDING_16 = 5e-3
 
 FP64 = {"making": {"dtype": "float64"}}
 MUON = {**FP64, "optimizer": "muon", "gradient_accumulation_steps": 2, "ema_decay": 0.9}
@@ -38,6 +40,8 @@ ROLLBACK, SKIP = {**SPIKES, "on_anomaly": "rollback"}, {**SPIKES, "on_anomaly": 
 ODD = {"dtype": "float64", "shape": {"d_ff": 5, "num_layers": 2, "tied_embeddings": True}}
 RECOMPUTED = {**ODD, "checkpoints": True}  # which changes no bit
 ALL_SHAPES = {"making": ODD, "gradient_accumulation_steps": 2}
+SPOILT = {**FP64, "spoilt": ["layers.0.ffn.w2.weight", 6], "log_every": 100}
+FP16 = {"execution": {"precision": "fp16"}, "gradient_accumulation_steps": 2}
 FULL = {**FP64, "keep_checkpoints": 9, "on_disk_full": "continue"}
 STALE = {"patience": 1, "max_lr": 0.0, "min_lr": 0.0}
 
@@ -53,6 +57,10 @@ RUNS = [
     *({"size": size, "name": f"rollback-{size}", **ROLLBACK} for size in (1, 2)),
     *({"size": size, "name": f"skip-{size}", **SKIP} for size in (1, 2)),
     *({"size": size, "name": f"odd-{size}", **ALL_SHAPES} for size in (1, 2, 4)),
+    *({"size": size, "name": f"fp16-{size}", **FP16} for size in (1, 2)),
+    {"size": 2, "name": "fsdp-fp16-2", **divided(FP16)},
+    *({"size": size, "name": f"spoilt-{size}", **SPOILT} for size in (1, 2)),
+    {"size": 2, "name": "fsdp-spoilt-2", **divided(SPOILT)},
     {"size": 2, "name": "fsdp-fp64-2", **divided(FP64)},
     {"size": 2, "name": "fsdp-muon-2", **divided(MUON)},
     {"size": 2, "name": "fsdp-rollback-2", **divided(ROLLBACK)},
@@ -144,6 +152,19 @@ def test_two_ranks_do_what_one_does_with_every_option(done, way, name):
 
 
 @pytest.mark.parametrize("way", ["", "fsdp-"])
+def test_in_fp16_too_and_the_loss_is_scaled_alike(done, way):
+    root = done.directory
+    assert done.codes[f"{way}fp16-2"] == [[0, 0]], done.errors
+    assert_one_curve(root / f"{way}fp16-2", root / "fp16-1", ROUNDING_16, ROUNDING_16)
+    scales = [
+        json.loads((root / run / "checkpoints/step-000020/state.json").read_text())["extra"]
+        for run in (f"{way}fp16-2", "fp16-1")
+    ]
+    assert scales[0]["loss_scale"] == scales[1]["loss_scale"]
+    assert scales[0]["skipped_steps"] == scales[1]["skipped_steps"]
+
+
+@pytest.mark.parametrize("way", ["", "fsdp-"])
 def test_targets_count_alike_on_all_ranks_even_where_one_has_none_in_its_last_rows(done, way):
     alone, ranked = (
         json.loads((done.directory / f"{name}.json").read_text())
@@ -189,6 +210,26 @@ def test_an_anomaly_is_recorded_once_with_the_whole_batch(done, way, name):
         ours, theirs = (json.loads((where / each).read_text()) for where in (ranked, alone))
         assert ours["batch"] == theirs["batch"]
         assert ours["gradient_norms"] == pytest.approx(theirs["gradient_norms"], rel=1e-6)
+
+
+@pytest.mark.parametrize("way", ["", "fsdp-"])
+def test_the_first_bad_update_is_found_by_all_with_the_gradient_that_went_wrong(done, way):
+    """At a checkpoint three updates later, by when every weight is NaN."""
+    alone, ranked = (done.directory / run for run in ("spoilt-1", f"{way}spoilt-2"))
+    assert done.codes[f"{way}spoilt-2"] == [[1, 1]]
+    assert sorted(path.name for path in (ranked / "checkpoints").iterdir()) == [
+        "latest",
+        "step-000005",
+    ]
+    ours, theirs = (
+        json.loads((run / "anomalies" / "step-000007.json").read_text()) for run in (ranked, alone)
+    )
+    assert ours["batch"] == theirs["batch"]
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=ROUNDING_LOSS)
+    norms = [each["gradient_norms"] for each in (ours, theirs)]
+    assert [each.pop("layers.0.ffn.w2.weight") for each in norms] == ["nan", "nan"]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-6)
+    assert len(norms[0]) > 5
 
 
 def test_a_disk_that_is_full_for_one_rank_costs_all_that_checkpoint_and_no_other(done):

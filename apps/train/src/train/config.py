@@ -70,8 +70,9 @@ class RunConfig:
     validation text, which follows, is not counted."""
     device: str = "auto"
     """cpu, cuda, mps, or auto: the accelerator if there is one."""
-    precision: Literal["auto", "fp32", "fp32-onednn", "bf16"] = "auto"
-    """What matrix products are computed in; auto measures which is fastest on this machine."""
+    precision: Literal["auto", "fp32", "fp32-onednn", "bf16", "fp16"] = "auto"
+    """What matrix products are computed in; auto measures which is fastest on this machine. fp16,
+    for devices without a fast bf16, scales the loss, and is never chosen by auto."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Whether to compile the training step; auto measures whether the run ends sooner with it."""
     sequences_at_once: int | None = None

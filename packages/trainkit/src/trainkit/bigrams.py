@@ -90,7 +90,8 @@ def start_from_bigrams(
             for the factors, and its gradient has no noise.
         max_tokens: pairs are counted in the first so many tokens, which bounds time and memory
             (32 bytes each).
-        precision: what matrix products are computed in.
+        precision: what matrix products are computed in; "fp16", whose gradients would want a scale,
+            is taken for "fp32" here.
         look_back_heads: how many heads of each of the first two layers begin by looking 1, 2, 3,
             ... tokens back (`look_back`), so that blocks learn from the first step on what follows
             more than one token.
@@ -130,7 +131,7 @@ def start_from_bigrams(
     for update in range(updates):
         optimizer.param_groups[0]["lr"] = lr * _ramp(update, updates)
         optimizer.zero_grad()
-        loss = _backward(model, counts, precision)
+        loss = _backward(model, counts, "fp32" if precision == "fp16" else precision)
         for table in tables:
             assert table.grad is not None
             table.grad[:, scratch] = 0  # no embedding and no logit uses it

@@ -18,7 +18,7 @@ class Execution:
     device: str = "cpu"
     """Where the model is and the batches go, in torch's words."""
     precision: Precision = "fp32"
-    """What matrix products are computed in; `measure_precision` finds the fastest."""
+    """What matrix products are computed in; `measure_precision` finds the fastest, fp16 aside."""
     compile: bool = False
     """Whether torch.compile compiles the step; `measure_compile` finds whether that pays."""
     peak_flops: float | None = None

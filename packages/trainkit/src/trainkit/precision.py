@@ -6,15 +6,19 @@ from typing import Any, Literal, get_args
 
 import torch
 
-Precision = Literal["fp32", "fp32-onednn", "bf16"]
+Precision = Literal["fp32", "fp32-onednn", "bf16", "fp16"]
 """What matrix products are computed in; weights, their gradients and optimizer states stay fp32.
 
 "fp32" is torch's default. "fp32-onednn" (CPU) sends fp32 products to oneDNN instead of MKL, by a
 flag that lets oneDNN use bf16: on processors with AMX it does, and then this is not fp32 at all.
-"bf16" is torch's autocast.
+"bf16" is torch's autocast, and so is "fp16", in which a `Trainer` scales the loss (`LossScale`) and
+reads the norm of the gradients at each update. fp16 has three bits more than bf16 and a small
+range; it is for devices that have no fast bf16, and only ever taken when asked for.
 """
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+_AUTOCAST: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @contextmanager
@@ -22,7 +26,7 @@ def precision_context(precision: Precision, device: str | torch.device) -> Gener
     """Compute matrix products in `precision` inside the block, forward and backward.
 
     Both passes belong inside: the backward's products look at the flag of "fp32-onednn" as the
-    forward's do. Under "bf16" it makes no difference, each gradient has the dtype of its product.
+    forward's do. Under autocast it makes no difference, each gradient has the dtype of its product.
 
     Raises:
         ValueError: there is no such precision on this device or in this torch.
@@ -39,7 +43,8 @@ def precision_context(precision: Precision, device: str | torch.device) -> Gener
         with _onednn_products():
             yield
     else:
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        dtype = _AUTOCAST.get(precision)
+        with torch.autocast(kind, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
             yield
 
 

@@ -8,8 +8,11 @@ from trainkit.checkpoint_manager import CheckpointManager
 from trainkit.clock import RunClock
 from trainkit.disk_space import checkpoint_bytes
 from trainkit.ema import WeightAverage
+from trainkit.loss_scale import LossScale
 from trainkit.progress import Progress
 from trainkit.tensor_file import Tensors
+
+_SCALE = "loss_scale"
 
 
 class RunState:
@@ -19,6 +22,7 @@ class RunState:
         model: on its device.
         optimizer: over the model's parameters.
         ema_decay: of the averaged weights; None: none are kept.
+        loss_scale: of fp16; None in any other precision.
 
     Attributes:
         model: as given.
@@ -28,8 +32,15 @@ class RunState:
         clock: how long it has taken.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Optimizer, ema_decay: float | None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        ema_decay: float | None,
+        loss_scale: LossScale | None = None,
+    ) -> None:
         self.model, self.optimizer = model, optimizer
+        self._loss_scale = loss_scale
         self.average = None if ema_decay is None else WeightAverage(model, ema_decay)
         self.progress, self.clock = Progress(), RunClock()
 
@@ -45,7 +56,7 @@ class RunState:
             progress.step,
             self.model,
             self.optimizer,
-            {**progress.to_dict(), "wall_seconds": self.clock.wall_seconds},
+            {**progress.to_dict(), "wall_seconds": self.clock.wall_seconds, **self._scale()},
             metric=progress.valid_loss if progress.evaluated_step == progress.step else None,
             more=self._averaged(),
         )
@@ -66,6 +77,11 @@ class RunState:
             self._load_average(self.average, checkpoints, saved.step)
         self.progress = Progress.from_dict({**saved.extra, "step": saved.step})
         self.clock = RunClock(saved.extra["wall_seconds"], saved.step)
+        if self._loss_scale is not None and _SCALE in saved.extra:  # not where it went on in fp16
+            self._loss_scale.load(saved.extra[_SCALE])
+
+    def _scale(self) -> dict[str, dict[str, float]]:
+        return {} if self._loss_scale is None else {_SCALE: self._loss_scale.to_dict()}
 
     def _averaged(self) -> dict[str, Tensors] | None:
         return None if self.average is None else {"ema": self.average.tensors()}

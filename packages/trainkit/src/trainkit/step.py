@@ -15,6 +15,7 @@ from trainkit.config import TrainConfig
 from trainkit.data_parallel import data_parallel
 from trainkit.execution import Execution
 from trainkit.loss import batch_loss
+from trainkit.loss_scale import LossScale
 from trainkit.precision import precision_context
 from trainkit.ranks import Ranks
 from trainkit.sharding import is_sharded_model
@@ -45,6 +46,9 @@ class Stepper:
         execution: how it is computed.
         ranks: who computes; None: this process alone.
 
+    Attributes:
+        loss_scale: of fp16; None in any other precision.
+
     Raises:
         ValueError: a model that is divided among the ranks, and `execution.compile`.
     """
@@ -63,6 +67,7 @@ class Stepper:
             config.micro_batch_size, execution.sequences_at_once or config.micro_batch_size
         )
         self._ranks = ranks or Ranks()
+        self.loss_scale = LossScale() if execution.precision == "fp16" else None
         is_divided = is_sharded_model(model)
         if is_divided and execution.compile:
             raise ValueError(
@@ -117,6 +122,8 @@ class Stepper:
                 travelling = self._parallel.no_sync()  # gradients add up here first
             with travelling:
                 total += self._backward_part(part, weight)
+        if self.loss_scale is not None:
+            self.loss_scale.unscale_(self._model.parameters())
         return total
 
     def _weights(self, parts: list[Batch]) -> list[float]:
@@ -136,7 +143,8 @@ class Stepper:
                 part.inputs, part.targets, document_ids=part.document_ids, mask=part.mask
             )
             # The mean over ranks that torch takes, of a whole model or a divided one, is a sum.
-            (self._ranks.size * loss).backward()
+            scale = 1.0 if self.loss_scale is None else self.loss_scale.value
+            (self._ranks.size * scale * loss).backward()
         return loss.detach()
 
     def of_all_ranks(self, slope: Slope) -> Slope:
@@ -145,6 +153,11 @@ class Stepper:
             return slope
         [loss] = self._ranks.sum([float(slope.loss)])
         return slope._replace(loss=torch.tensor(loss))
+
+    def take_into_scale(self, slope: Slope) -> bool:
+        """Let the scale of fp16 follow a slope of all ranks; False: no update can be made of it."""
+        scale = self.loss_scale
+        return scale is None or scale.take(float(slope.loss), float(slope.grad_norm))
 
     def apply(self, lr: float) -> None:
         """Let the optimizer go a step down the gradients, at learning rate `lr`.

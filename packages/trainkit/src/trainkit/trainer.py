@@ -51,7 +51,9 @@ class Trainer:
     judged all the same, on its device and without waiting, and the first bad one is kept there
     until a line of the metrics, an evaluation or a checkpoint is due: the record is of that step,
     though some more were made since. Skipping and rolling back are part of the run: one that is
-    killed and resumed does the same. A rollback also takes back the metrics since.
+    killed and resumed does the same. A rollback also takes back the metrics since. In fp16 an
+    update whose gradient overflowed is left out and the loss scaled by half from then on (see
+    `LossScale`): it counts as a step that is skipped, and as no anomaly.
 
     `run_dir` gets `checkpoints/` (see `CheckpointManager`) and `metrics.jsonl`, a line for
     - the first, each `log_every`-th and the last step: `loss` (nats a token, of that step's
@@ -114,12 +116,13 @@ class Trainer:
         self.train_data, self.valid_data = train_data, valid_data
         self.context_length = cast(TransformerConfig, unwrap(model).config).context_length
         self.run_dir = Path(run_dir)
-        state = self._state = RunState(model, optimizer, config.ema_decay)
+        self._stepper = Stepper(model, optimizer, config, self.execution, self._ranks)
+        loss_scale = self._stepper.loss_scale
+        state = self._state = RunState(model, optimizer, config.ema_decay, loss_scale)
         guests = loggers if self._ranks.is_first else ()
         self._journal = Journal(self.run_dir / "metrics.jsonl", guests)
         self._saver = Saver(state, self._journal, self.run_dir / "checkpoints", config, self._ranks)
         self.checkpoints, self.average = self._saver.checkpoints, state.average
-        self._stepper = Stepper(model, optimizer, config, self.execution, self._ranks)
         # Not a method of this object: a cycle would keep the files open for long.
         self._make_batch = partial(
             train_data.batch,
@@ -136,6 +139,8 @@ class Trainer:
             config,
             self._ranks,
         )
+        # What fp16 leaves out must be known before the update, as an anomaly that is not to stop.
+        self._reads_each_loss = config.reads_each_loss or loss_scale is not None
         self._is_updating = False
         check_fit(model, train_data, valid_data, self.execution.device)
 
@@ -267,13 +272,17 @@ class Trainer:
         """Learn from one batch; `step` then counts it. None: it was not learnt from."""
         self._is_updating = True
         slope = self._stepper.compute_gradients(batch, self.progress.batch_number)
-        problem = None
-        if self.config.reads_each_loss:
+        problem, fits = None, True
+        if self._reads_each_loss:
             slope = self._stepper.of_all_ranks(slope)
-            problem = self._anomalies.judge(slope)
+            if fits := self._stepper.take_into_scale(slope):
+                problem = self._anomalies.judge(slope)
         else:
             self._anomalies.note(slope)
-        if problem is None:
+        if not fits:
+            self.progress.step += 1
+            self.progress.skipped_steps += 1
+        elif problem is None:
             self._stepper.apply(self._lr(self.step + 1))
             self.progress.step += 1
             if self.average is not None:
@@ -281,7 +290,7 @@ class Trainer:
         else:
             self._treat(problem, slope)
         self._is_updating = False
-        return slope if problem is None else None
+        return slope if fits and problem is None else None
 
     def _lr(self, step: int) -> float:
         return learning_rate(step, self.config)
@@ -297,7 +306,7 @@ class Trainer:
         others = self.config.checkpoint_every, self.config.eval_every
         if not (is_log_due or any(map(self._is_due, others))):
             return
-        if not self.config.reads_each_loss:
+        if not self._reads_each_loss:
             # Before a checkpoint, too: a bad one is of no use. And before an evaluation, nor is it.
             self._anomalies.check()
             slope = self._stepper.of_all_ranks(slope)
