@@ -208,7 +208,8 @@ def test_a_run_that_is_stopped_after_a_bad_update_saves_nothing_of_it(tmp_path, 
             signal.raise_signal(signal.SIGINT)
 
     trainer.optimizer.register_step_pre_hook(interrupt)
-    with pytest.raises(AnomalyError, match="at step 7 "):
+    # Both, for a KeyboardInterrupt that nobody expects ends pytest itself.
+    with pytest.raises((AnomalyError, KeyboardInterrupt), match="at step 7 "):
         trainer.train()
     assert trainer.step == 8
     assert trainer.checkpoints.steps() == [5]
