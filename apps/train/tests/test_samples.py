@@ -59,3 +59,16 @@ def test_a_resumed_run_writes_no_step_twice(tmp_path, model, tokenizer):
             logger.log(step, EVALUATION)
         logger.close()
     assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8]
+
+
+def test_a_run_that_was_rolled_back_writes_no_step_twice(tmp_path, model, tokenizer):
+    logger = SampleLogger(tmp_path, model, tokenizer)
+    # An anomaly after step 6 leads back to step 3; its lines and evaluations come again.
+    for step, metrics in ((2, EVALUATION), (4, EVALUATION), (6, EVALUATION), (4, {"loss": 2.0})):
+        logger.log(step, metrics)
+    assert [line["step"] for line in lines(tmp_path)] == [2]
+    for step in (4, 6, 8):
+        logger.log(step, {"loss": 2.0})
+        logger.log(step, EVALUATION)
+    logger.close()
+    assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8]

@@ -37,15 +37,18 @@ class Samples:
 
     def __init__(self, path, model, come_to):
         self.path, self.model, self.come_to = path, model, come_to
-        self.file = None
+        self.file, self.last_step = None, 0
 
     def log(self, step, metrics):
         if self.file is None:
-            self.file = JsonlLogger(self.path)
+            self.file, self.last_step = JsonlLogger(self.path), step
+        if step <= self.last_step:  # resumed, or rolled back
             self.file.rewind(step - 1)
+            self.last_step = 0
         if "valid_loss" in metrics:
             told = {"on_token": lambda _: self.come_to("sampling"), "seed": 0}
             self.file.log(step, {"token_ids": generate(self.model, [0], 12, **told).tolist()})
+            self.last_step = step
 
     def close(self):
         if self.file is not None:

@@ -15,7 +15,7 @@ class SampleLogger:
 
     The lines go to `samples.jsonl` in the run's directory. All texts begin from nothing, with the
     same draws, so what changes between them is the model; training draws nothing of it. When a run
-    is resumed, what it wrote at steps that come again is dropped.
+    is resumed or rolled back, what it wrote at steps that come again is dropped.
 
     Args:
         directory: The run's.
@@ -27,15 +27,19 @@ class SampleLogger:
         self._path = directory / "samples.jsonl"
         self._model, self._tokenizer = model, tokenizer
         self._file: JsonlLogger | None = None
+        self._last_step = 0  # that may be in the file
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Writes a line where `metrics` are those of an evaluation."""
         if self._file is None:  # where the run stands is known only now
-            self._file = JsonlLogger(self._path)
+            self._file, self._last_step = JsonlLogger(self._path), step
+        if step <= self._last_step:
             self._file.rewind(step - 1)
+            self._last_step = 0
         if "valid_loss" in metrics:
             [text] = write(self._model, self._tokenizer, "", max_new_tokens=_MAX_NEW_TOKENS)
             self._file.log(step, {"text": text})
+            self._last_step = step
 
     def close(self) -> None:
         """Closes the file."""
