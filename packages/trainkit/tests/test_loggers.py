@@ -131,14 +131,37 @@ def test_wandb_is_offline_without_a_key(tmp_path, monkeypatch, api_key, environm
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    logger = WandbLogger(tmp_path, run_id="run-1", config={"lr": 1})
+    logger = WandbLogger(tmp_path, run_id="run-1", name="tales", config={"lr": 1})
     logger.log(3, METRICS)
     logger.close()
     assert fake.options["mode"] == mode
-    assert fake.options["id"] == "run-1"
+    assert (fake.options["id"], fake.options["name"]) == ("run-1", "tales")
     assert fake.options["config"] == {"lr": 1}
     assert fake.logged == [(3, METRICS)]
     assert fake.ended
+
+
+def test_wandb_that_cannot_begin_costs_one_warning(tmp_path, monkeypatch):
+    """As with a key and no network."""
+
+    def init(**_):
+        raise ConnectionError("no network")
+
+    fake = FakeWandb("a key")
+    monkeypatch.setattr(fake, "init", init)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    guarded = GuardedLogger(WandbLogger(tmp_path))
+    with pytest.warns(RuntimeWarning, match="WandbLogger failed and is out.*no network"):
+        guarded.log(1, METRICS)
+    guarded.log(2, METRICS)
+    guarded.close()
+
+
+def test_wandb_that_heard_of_nothing_begins_nothing(tmp_path, monkeypatch):
+    fake = FakeWandb("a key")
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    WandbLogger(tmp_path).close()
+    assert fake.options == {}
 
 
 def test_without_wandb_the_error_says_what_to_install(tmp_path, monkeypatch):

@@ -17,14 +17,14 @@ from trainkit import (
 from train.config import RunConfig
 from train.curve import CurveLogger
 from train.data import RunData
-from train.directories import asked
+from train.directories import asked, read_record
 from train.samples import SampleLogger
 
 
 def run_loggers(
     config: RunConfig, directory: Path, data: RunData, model: TransformerLM, console: Console
 ) -> list[Logger]:
-    """Those of a run, as `config` asks for them."""
+    """Those of a run whose record is written, as `config` asks for them."""
     if is_sharded_model(model):
         console.print("samples     none before the end: each rank has a part of the model")
     loggers: list[Logger] = [
@@ -36,7 +36,10 @@ def run_loggers(
     if config.tensorboard:
         loggers.append(TensorboardLogger(directory / "tensorboard"))
     if config.wandb:
-        loggers.append(WandbLogger(directory, run_id=directory.name, config=asked(config)))
+        run_id = read_record(directory).get("id", directory.name)  # as it was before there were ids
+        loggers.append(
+            WandbLogger(directory, run_id=run_id, name=directory.name, config=asked(config))
+        )
     return loggers
 
 

@@ -2,6 +2,7 @@
 
 import platform
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -207,6 +208,8 @@ def _record(config: RunConfig, run: RunParts, execution: Execution) -> dict[str,
     return {
         "format": "groundup-run",
         "version": 1,
+        # Not the directory's name: two machines, two sweeps and a run done again share those.
+        "id": uuid.uuid4().hex[:12],
         "asked": asked(config),
         "model": run.model.config.to_dict(),
         "execution": vars(execution),
