@@ -60,6 +60,20 @@ def test_what_is_asked_for_is_taken(make_model, batch, measured, compile):
     assert choice.summary.count("(as asked)") == 2
 
 
+class OnSecondGPU(torch.Tensor):
+    """A tensor that says so, whatever this machine has."""
+
+    device = torch.device("cuda:1")
+
+
+def test_the_kind_of_device_is_chosen_not_one_of_them(make_model, batch):
+    """The choice is made for all ranks, each with a GPU of its own."""
+    there = batch._replace(inputs=batch.inputs.as_subclass(OnSecondGPU))
+    choice = choose_execution(make_model(), there, passes=1, precision="fp32", compile=False)
+    assert choice.execution.device == "cuda"
+    assert choice.summary.startswith("cuda:1: ")
+
+
 @pytest.fixture
 def large_batch(monkeypatch, batch) -> Batch:
     """Four rows, of which a part has two, as if they were large."""

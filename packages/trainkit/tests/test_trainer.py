@@ -3,11 +3,14 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from trainkit import TokenDataset, TrainConfig, Trainer, make_optimizer
+from torch import nn
+from trainkit import Execution, TokenDataset, TrainConfig, Trainer, make_optimizer
+from trainkit.fit import at_model
 
 
 def read_metrics(trainer):
@@ -222,3 +225,38 @@ def test_what_does_not_fit_together_is_refused_before_the_first_step(
     with pytest.raises(ValueError, match="fewer than the 2 tokens"):
         Trainer(model, make_optimizer(model, config), data, one, config, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+class At(nn.Module):
+    """A model on a device that this machine need not have."""
+
+    def __init__(self, device):
+        super().__init__()
+        self._device = torch.device(device)
+
+    def parameters(self, recurse=True):
+        return iter([SimpleNamespace(device=self._device)])
+
+
+@pytest.mark.parametrize(
+    ("told", "at"), [("cuda", "cuda:1"), ("cuda:1", "cuda:1"), ("cpu", "cpu"), ("cpu:0", "cpu")]
+)
+def test_what_is_computed_on_is_the_very_device_of_the_model(told, at):
+    assert at_model(Execution(told, "bf16"), At(at)) == Execution(at, "bf16")
+
+
+@pytest.mark.parametrize(("told", "at"), [("cuda:0", "cuda:1"), ("cpu", "cuda:0"), ("cuda", "cpu")])
+def test_a_model_on_another_device_is_refused(told, at):
+    with pytest.raises(ValueError, match=rf"model is on {at}, execution\.device is '{told}'"):
+        at_model(Execution(told), At(at))
+
+
+def test_batches_are_made_where_the_model_is(tmp_path, make_trainer, monkeypatch):
+    """Also on the threads, to which a kind of device alone would mean the first of them."""
+    monkeypatch.setattr(
+        "trainkit.trainer.at_model", lambda execution, _: replace(execution, device="meta")
+    )
+    trainer = make_trainer(tmp_path)
+    assert trainer.execution.device == "meta"
+    with trainer._prefetcher() as batches:
+        assert next(batches).inputs.device.type == "meta"

@@ -36,15 +36,22 @@ def build_model(
     if record is None:
         shape, device = config.model.with_vocabulary(data.vocab_size), config.device
     else:
-        shape, device = TransformerConfig.from_dict(record["model"]), record["execution"]["device"]
-        if any(each.field == "device" for each in changes):
-            device = config.device
+        shape = TransformerConfig.from_dict(record["model"])
+        device = _old_device(config, record, changes)
     # Drawn on the CPU, so that a seed means the same weights on every device.
     generator = torch.Generator().manual_seed(config.training.seed)
     model = TransformerLM(shape, generator=generator)
     model.checkpoint_blocks(config.checkpoint_blocks)
     _start_tied(model)
     return model.to(pick_device(device))
+
+
+def _old_device(config: RunConfig, record: dict[str, Any], changes: Sequence[Change]) -> str:
+    """Where a run goes on: what "auto" was when it began, unless it is asked anew."""
+    if config.device != "auto" or any(each.field == "device" for each in changes):
+        return config.device
+    # Records of before have the number of the first rank's GPU ("cuda:0"), which is no other's.
+    return torch.device(record["execution"]["device"]).type
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,9 @@ def resume(
 ) -> tuple[RunConfig, Execution]:
     """What `begin` gave when the run began, but for what `changes`."""
     _compare_threads(record, run)
-    warn_of_other_work(next(run.model.parameters()).device, run.report)
-    execution = Execution(**record["execution"])
+    device = next(run.model.parameters()).device
+    warn_of_other_work(device, run.report)
+    execution = Execution(**record["execution"] | {"device": device.type})
     changed = {each.field for each in changes}
     if changed & {"device", "precision", "compile", "peak_flops", "sequences_at_once"}:
         # What was not asked anew stays as it was chosen, even where it was measured.

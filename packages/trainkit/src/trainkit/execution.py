@@ -16,7 +16,8 @@ class Execution:
     """
 
     device: str = "cpu"
-    """Where the model is and the batches go, in torch's words."""
+    """Where the model is and the batches go, in torch's words; without a number ("cuda"), the one
+    that the model is on."""
     precision: Precision = "fp32"
     """What matrix products are computed in; `measure_precision` finds the fastest, fp16 aside."""
     compile: bool = False

@@ -17,7 +17,8 @@ class ExecutionChoice(NamedTuple):
     """What `choose_execution` chose, and why."""
 
     execution: Execution
-    """Of the device that the batch is on."""
+    """Of the kind of device that the batch is on: which one of them is not kept, for each rank, and
+    the machine that a run goes on on, has its own."""
     summary: str
     """One line for a log: what was asked, what was measured."""
 
@@ -89,7 +90,7 @@ def choose_execution(
     else:
         reasons.append(f"{'compiled' if compile else 'not compiled'} (as asked)")
     give_back_freed_memory()
-    device = str(batch.inputs.device)
+    device = batch.inputs.device
     fewer = at_once if at_once < rows else None
-    execution = Execution(device, precision, compile, peak_flops, fewer)
+    execution = Execution(device.type, precision, compile, peak_flops, fewer)
     return ExecutionChoice(execution, f"{device}: {'; '.join(reasons)}")

@@ -1,5 +1,6 @@
 """Whether a model, its data and its device go together, asked before the first step."""
 
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -7,18 +8,38 @@ from nnparts import TransformerConfig
 from torch import nn
 
 from trainkit.dataset import TokenDataset
+from trainkit.execution import Execution
 from trainkit.mixture import Mixture
 from trainkit.model_state import unwrap
 
 
+def at_model(execution: Execution, model: nn.Module) -> Execution:
+    """`execution` on the very device of `model`, its number included.
+
+    "cuda" alone means another GPU to each rank, and to each thread: torch.cuda.set_device is heard
+    by the thread that calls it, and those that make batches ahead would stay on the first.
+
+    Raises:
+        ValueError: it is another device than that of `execution`.
+    """
+    at, wanted = next(model.parameters()).device, torch.device(execution.device)
+    # The number of a CPU, "cpu:0", says nothing.
+    is_another = at.type != "cpu" and wanted not in (at, torch.device(at.type))
+    if at.type != wanted.type or is_another:
+        raise ValueError(
+            f"the model is on {at}, execution.device is {execution.device!r}; move the model there "
+            "before the optimizer is made"
+        )
+    return replace(execution, device=str(at))
+
+
 def check_fit(
-    model: nn.Module, train_data: TokenDataset | Mixture, valid_data: TokenDataset, device: str
+    model: nn.Module, train_data: TokenDataset | Mixture, valid_data: TokenDataset
 ) -> None:
     """Refuse what could only fail later.
 
     Raises:
-        ValueError: too little data for a window, token ids beyond the model's vocabulary, or a
-            model on another device than the batches.
+        ValueError: too little data for a window, or token ids beyond the model's vocabulary.
     """
     shape = cast(TransformerConfig, unwrap(model).config)
     parts = train_data.datasets if isinstance(train_data, Mixture) else [train_data]
@@ -28,12 +49,6 @@ def check_fit(
         raise ValueError(f"{valid_data.path} has fewer than the 2 tokens that it needs")
     for data in (*parts, valid_data):
         _check_vocabulary(data, shape.vocab_size)
-    at = next(model.parameters()).device
-    if at.type != torch.device(device).type:
-        raise ValueError(
-            f"the model is on {at}, execution.device is {device!r}; move the model there before "
-            "the optimizer is made"
-        )
 
 
 def _check_length(data: TokenDataset, context_length: int) -> None:

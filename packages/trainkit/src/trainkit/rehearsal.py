@@ -86,7 +86,8 @@ def rehearse(
     rehearsed = min(predicted, _EVAL_BATCHES * config.micro_batch_size * _context_length(model))
     lap = math.ceil(updates / _LAPS)
     stopwatch = _Stopwatch(clock)
-    devices = [execution.device] if execution.device.startswith("cuda") else []
+    device = next(model.parameters()).device
+    devices = [device] if device.type == "cuda" else []
     with (
         torch.random.fork_rng(devices),
         TemporaryDirectory(prefix="rehearsal-", dir=directory) as run_dir,

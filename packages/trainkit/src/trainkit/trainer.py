@@ -17,7 +17,7 @@ from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
 from trainkit.evaluate import EvalResult, evaluate
 from trainkit.execution import Execution
-from trainkit.fit import check_fit
+from trainkit.fit import at_model, check_fit
 from trainkit.interrupt import deferred_interrupt, terminable
 from trainkit.learning_rate import learning_rate
 from trainkit.loggers import Journal, Logger, Metrics
@@ -82,7 +82,8 @@ class Trainer:
         valid_data: at least 2 tokens.
         config: how to train.
         run_dir: the run's directory, made if need be.
-        execution: how the steps are computed; None: on the CPU in fp32, not compiled.
+        execution: how the steps are computed; None: on the CPU in fp32, not compiled. A `device`
+            without a number is the model's.
         loggers: get every line of the metrics; one that fails costs a warning, not the run. Of
             several ranks, the first's.
         ranks: who trains, all with the same arguments; None: this process alone.
@@ -110,8 +111,9 @@ class Trainer:
         ranks: Ranks | None = None,
     ) -> None:
         self.model, self.optimizer, self.config = model, optimizer, config
-        self.execution, self._ranks = execution or Execution(), ranks or Ranks()
+        self._ranks = ranks or Ranks()
         rank_rows(config.batch_size, self._ranks.rank, self._ranks.size)  # refused here, if at all
+        self.execution = at_model(execution or Execution(), model)
         agree_on_precision(optimizer, self._ranks)
         self.train_data, self.valid_data = train_data, valid_data
         self.context_length = cast(TransformerConfig, unwrap(model).config).context_length
@@ -142,7 +144,7 @@ class Trainer:
         # What fp16 leaves out must be known before the update, as an anomaly that is not to stop.
         self._reads_each_loss = config.reads_each_loss or loss_scale is not None
         self._is_updating = False
-        check_fit(model, train_data, valid_data, self.execution.device)
+        check_fit(model, train_data, valid_data)
 
     @property
     def progress(self) -> Progress:
