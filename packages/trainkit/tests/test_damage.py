@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -303,3 +304,21 @@ def test_a_run_directory_is_one_process_s_until_it_dies(tmp_path):
     with RunLock(tmp_path):  # and again in the same process
         shutil.copy(tmp_path / "lock", tmp_path / "copy")
     assert json.loads((tmp_path / "copy").read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_whose_file_goes_while_it_is_taken_is_taken_again(tmp_path, monkeypatch):
+    """Its holder removed it with the directory: what is locked then is nobody's file."""
+    fcntl = pytest.importorskip("fcntl", reason="the lock is POSIX's")
+    calls = []
+
+    def flock(file, operation):
+        calls.append(operation)
+        if len(calls) == 1:
+            shutil.rmtree(tmp_path / "run")
+        return fcntl.flock(file, operation)
+
+    names = {name: getattr(fcntl, name) for name in ("LOCK_EX", "LOCK_NB")}
+    monkeypatch.setattr("trainkit.run_lock.fcntl", SimpleNamespace(flock=flock, **names))
+    with RunLock(tmp_path / "run"), pytest.raises(BlockingIOError), RunLock(tmp_path / "run"):
+        pytest.fail("two hold it")
+    assert len(calls) == 3

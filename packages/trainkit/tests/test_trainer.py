@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from trainkit import Execution, TokenDataset, TrainConfig, Trainer, make_optimizer
+from trainkit import Execution, RunLock, TokenDataset, TrainConfig, Trainer, make_optimizer
 from trainkit.fit import at_model
 
 
@@ -260,3 +260,12 @@ def test_batches_are_made_where_the_model_is(tmp_path, make_trainer, monkeypatch
     assert trainer.execution.device == "meta"
     with trainer._prefetcher() as batches:
         assert next(batches).inputs.device.type == "meta"
+
+
+def test_a_directory_that_the_caller_holds_is_trained_in_and_stays_held(tmp_path, make_trainer):
+    with RunLock(tmp_path / "run"):
+        with pytest.raises(BlockingIOError):
+            make_trainer(tmp_path).train()
+        make_trainer(tmp_path, is_locked=True).train()
+        with pytest.raises(BlockingIOError), RunLock(tmp_path / "run"):
+            pytest.fail("two hold it")

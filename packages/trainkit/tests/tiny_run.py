@@ -72,6 +72,7 @@ def make_trainer(
     tales: bool = False,
     order: Order = "random",
     mixed: bool = False,
+    is_locked: bool = False,
     **changes: Any,
 ) -> Trainer:
     fields = {"max_steps": 20, "batch_size": 4, "warmup_steps": 3, "log_every": 3, "max_lr": 1e-2}
@@ -90,6 +91,7 @@ def make_trainer(
         execution=Execution(**(execution or {})),
         loggers=loggers,
         ranks=ranks,
+        is_locked=is_locked,
     )
 
 

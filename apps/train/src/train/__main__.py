@@ -31,6 +31,8 @@ def main() -> None:
             console.quiet = not ranks.is_first
             config = ranks.from_first(lambda: read_command_line(restarted_arguments(sys.argv[1:])))
             result = train(config, console, ranks, begun=BEGUN)
+        if ranks.is_first:
+            _show(result, console, time.perf_counter() - BEGUN)
     except FirstRankFailedError:
         sys.exit(1)
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
@@ -40,11 +42,8 @@ def main() -> None:
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
         sys.exit(DIVERGED if isinstance(error, AnomalyError) else FAILED)
     except KeyboardInterrupt as stop:
-        console.print("stopped; go on with: uv run train --resume")
         # 128 + the signal's number, as a shell says it.
         sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
-    if ranks.is_first:
-        _show(result, console, time.perf_counter() - BEGUN)
 
 
 def _take_own_gpu() -> None:

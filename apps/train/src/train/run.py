@@ -1,7 +1,9 @@
 """A run from its beginning or its latest checkpoint to its result."""
 
+import shlex
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -12,12 +14,13 @@ from trainkit import (
     make_optimizer,
     rank_rows,
     shard_model,
+    terminable,
 )
 
 from train.changes import read_changes, record_changes
 from train.config import RunConfig
 from train.data import open_data, ready_data
-from train.directories import new_directory, old_directory, read_record
+from train.directories import claimed_directory, has_begun, read_record
 from train.loggers import run_loggers
 from train.result import RunResult, evaluate_run, write_result
 from train.set_up import RunParts, begin, build_model, resume
@@ -34,6 +37,8 @@ def train(
 ) -> RunResult:
     """Does what `config` says and returns what came of it.
 
+    From the first moment to the last its directory is in use: see `claimed_directory`.
+
     Args:
         config: What to do.
         console: Where it is told.
@@ -46,12 +51,28 @@ def train(
             cannot have equal parts of a batch.
         FirstRankFailedError: Not on the first rank, which raises what it met.
         FileNotFoundError: Data, or the run to resume, is not there.
+        BlockingIOError: Another process has the run's directory.
         OSError: The disk is full; the checkpoints before are whole.
         AnomalyError: The loss is no number any more, or a spike, and the run is to stop for it.
-        KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM as its kind `Terminated`, once a checkpoint is written
+            and the way to go on is told; where nothing was begun, at once.
     """
     ranks, begun = ranks or Ranks(), begun or time.perf_counter()
-    directory = ranks.from_first(lambda: _place(config, ranks.size))
+    with ExitStack() as at_end:
+        if not ranks.are_many:  # one of several may be waiting for the others, and hear of nothing
+            at_end.enter_context(terminable())
+        directory = ranks.from_first(lambda: at_end.enter_context(_place(config, ranks.size)))
+        try:
+            return _train_in(directory, config, console, ranks, begun)
+        except KeyboardInterrupt:
+            console.print(_way_on(directory), markup=False, soft_wrap=True)
+            raise
+
+
+def _train_in(
+    directory: Path, config: RunConfig, console: Console, ranks: Ranks, begun: float
+) -> RunResult:
+    """As `train`, in a directory that is claimed."""
     with ranks.first_goes_first():
         data_directory = ready_data(config, console.print)
     owner = directory if config.resume else data_directory
@@ -85,6 +106,7 @@ def train(
         execution=execution,
         loggers=run_loggers(config, directory, data, model, console) if ranks.is_first else [],
         ranks=ranks,
+        is_locked=True,
     )
     if config.resume:
         step = _go_on(trainer, config, console.print)
@@ -98,8 +120,8 @@ def train(
     return result
 
 
-def _place(config: RunConfig, num_ranks: int) -> Path:
-    """The run's directory; what can be refused at once is refused."""
+def _place(config: RunConfig, num_ranks: int) -> AbstractContextManager[Path]:
+    """The run's directory, to be claimed; what can be refused at once is refused."""
     rank_rows(config.training.batch_size, 0, num_ranks)
     if config.minutes is not None and num_ranks > 1:
         raise ValueError("--minutes times the updates of one process: give several --max-steps")
@@ -110,7 +132,14 @@ def _place(config: RunConfig, num_ranks: int) -> Path:
         )
     if config.parallel == "fsdp" and config.compile == "on" and num_ranks > 1:
         raise ValueError("--parallel fsdp is not compiled: leave out --compile on, or use ddp")
-    return old_directory(config.out) if config.resume else new_directory(config)
+    return claimed_directory(config)
+
+
+def _way_on(directory: Path) -> str:
+    """What to do about a run that was stopped."""
+    if has_begun(directory):
+        return f"stopped; go on with: uv run train --resume --out {shlex.quote(str(directory))}"
+    return "stopped; nothing was begun"
 
 
 def _go_on(trainer: Trainer, config: RunConfig, report: Report) -> int:

@@ -66,7 +66,7 @@ class RunParts:
 
 
 def begin(config: RunConfig, run: RunParts, begun: float) -> tuple[RunConfig, Execution]:
-    """Makes the directory of a new run, with its tokenizer and its record.
+    """Writes the tokenizer of a new run and its record into its directory, which is claimed.
 
     Returns:
         `config`, with the updates that its minutes since `begun` are enough for, and how it is
@@ -77,7 +77,6 @@ def begin(config: RunConfig, run: RunParts, begun: float) -> tuple[RunConfig, Ex
     run.report(f"model       {sum(p.numel() for p in run.model.parameters()):,} parameters")
     execution = _choose(config, run, end)
     _start_from_bigrams(config, run, execution)
-    run.directory.mkdir(parents=True, exist_ok=True)
     if end is not None:
         config = _fill_time(config, run, execution, end)
         run.report(f"updates     {config.training.max_steps:,} in {config.minutes:g} minutes")

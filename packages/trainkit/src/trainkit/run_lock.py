@@ -24,18 +24,32 @@ class RunLock:
     Args:
         directory: of the run; made if it is not there.
 
+    Attributes:
+        path: of the lock's file. It stays; who holds the lock may remove it.
+
     Raises:
         BlockingIOError: another process holds it; the message names it.
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory, self.path = directory, directory / _NAME
         self._file: FileIO | None = None
 
     def __enter__(self) -> "RunLock":
+        while (file := self._lock()) is None:
+            pass
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        self._file = file
+        return self
+
+    def _lock(self) -> FileIO | None:
+        """The file, locked; None where its holder removed it just now."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / _NAME
-        file = FileIO(path, "a+")
+        try:
+            file = FileIO(self.path, "a+")
+        except FileNotFoundError:
+            return None
         try:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,16 +57,16 @@ class RunLock:
             file.close()
             raise BlockingIOError(
                 error.errno,
-                f"the run is in use by {_holder(path)}; wait for it, stop it, or choose another"
-                f" directory than {self.directory}",
+                f"the run is in use by {_holder(self.path)}; wait for it, stop it, or choose"
+                f" another directory than {self.directory}",
             ) from None
         except BaseException:
             file.close()
             raise
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
-        self._file = file
-        return self
+        if _is_at(self.path, file):
+            return file
+        file.close()  # a lock on what is no more holds nobody off
+        return None
 
     def __exit__(
         self,
@@ -60,10 +74,16 @@ class RunLock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # The file stays: were it removed, another process could hold a lock on what is no more.
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _is_at(path: Path, file: FileIO) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _holder(path: Path) -> str:

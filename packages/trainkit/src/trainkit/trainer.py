@@ -87,6 +87,8 @@ class Trainer:
         loggers: get every line of the metrics; one that fails costs a warning, not the run. Of
             several ranks, the first's.
         ranks: who trains, all with the same arguments; None: this process alone.
+        is_locked: whether the caller holds `RunLock(run_dir)` and goes on holding it, for what it
+            writes there itself; else `train` takes it.
 
     Attributes:
         progress: how far the run has come.
@@ -109,9 +111,10 @@ class Trainer:
         execution: Execution | None = None,
         loggers: Iterable[Logger] = (),
         ranks: Ranks | None = None,
+        is_locked: bool = False,
     ) -> None:
         self.model, self.optimizer, self.config = model, optimizer, config
-        self._ranks = ranks or Ranks()
+        self._ranks, self._is_locked = ranks or Ranks(), is_locked
         rank_rows(config.batch_size, self._ranks.rank, self._ranks.size)  # refused here, if at all
         self.execution = at_model(execution or Execution(), model)
         agree_on_precision(optimizer, self._ranks)
@@ -228,7 +231,8 @@ class Trainer:
 
     def _open(self, at_end: ExitStack) -> None:
         """Take hold of `run_dir`, and leave it as `at_end` closes."""
-        at_end.enter_context(RunLock(self.run_dir))
+        if not self._is_locked:
+            at_end.enter_context(RunLock(self.run_dir))
         self._saver.check_can_begin()
         self._journal.open(self.step)
         at_end.callback(self._journal.close)
