@@ -53,6 +53,18 @@ def test_a_divergence_is_a_result_and_a_sweep_started_again_leaves_both_points_a
         sweep(replace(plan, fixed={**plan.fixed, "batch_size": 1}), tmp_path, Console(quiet=True))
 
 
+def test_a_sweep_of_minutes_goes_on_with_the_updates_that_they_gave(plan, tmp_path):
+    """Also where the file has a number of them, over which the minutes stand."""
+    fixed = {**plan.fixed, "minutes": 1e-9}  # enough for one
+    timed = replace(plan, fixed=fixed, vary={"seed": [0]})
+    assert "max_steps" in fixed
+    [row] = sweep(timed, tmp_path, Console(quiet=True))
+    assert (row.state, row.steps) == ("finished", 1)
+    assert sweep(timed, tmp_path, Console(quiet=True)) == [row]
+    (tmp_path / row.point / "result.json").unlink()  # as if stopped before it
+    assert sweep(timed, tmp_path, Console(quiet=True)) == [row]
+
+
 def test_a_stopped_sweep_ends_its_run_with_a_checkpoint_and_goes_on_from_it(plan, tmp_path):
     out, file = tmp_path / "out", tmp_path / "sweep.toml"
     # As JSON, each value is TOML too; steps enough to be met in the middle.

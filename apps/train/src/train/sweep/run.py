@@ -19,7 +19,7 @@ from rich.console import Console
 from trainkit import Terminated, terminable
 from trainkit.report import write_report
 
-from train.directories import asked, read_record
+from train.directories import asked, has_begun, read_record
 from train.exit_codes import DIVERGED
 from train.sweep.fields import run_config
 from train.sweep.plan import Plan, Point
@@ -64,10 +64,13 @@ def sweep(plan: Plan, out: Path, console: Console) -> list[Outcome]:
 
 def _check_same(point: Point, directory: Path) -> None:
     """Refuses a directory that holds a run of other fields than the point's."""
-    if not (directory / "config.json").is_file():
+    if not has_begun(directory):
         return
     then = read_record(directory)["asked"]
-    if then != json.loads(json.dumps(asked(run_config(point.preset, point.values, directory)))):
+    now = json.loads(json.dumps(asked(run_config(point.preset, point.values, directory))))
+    if now["minutes"] is not None:
+        now["training"]["max_steps"] = then["training"]["max_steps"]  # as they were filled with
+    if then != now:
         raise ValueError(
             f"{directory} holds a run that differs from the point of this name: remove it, or"
             " sweep into another --out"
@@ -87,8 +90,8 @@ def _run(point: Point, out: Path) -> Outcome:
     directory = out / point.name
     directory.mkdir(exist_ok=True)
     words = point.command(directory)
-    resume = ["--resume"] if (directory / "config.json").is_file() else []
-    code = _train([*words, *resume], directory / "console.txt")
+    told = _resuming(point, directory) if has_begun(directory) else words
+    code = _train(told, directory / "console.txt")
     row = read_outcome(directory, _shown(words))
     if code == 0:
         return row
@@ -96,6 +99,14 @@ def _run(point: Point, out: Path) -> Outcome:
         anomaly = json.loads(max((directory / "anomalies").iterdir()).read_text("utf-8"))
         return replace(row, state="diverged", steps=anomaly["step"], problem=anomaly["problem"])
     return replace(row, state="failed", problem=_last_line(directory / "console.txt", code))
+
+
+def _resuming(point: Point, directory: Path) -> list[str]:
+    """What goes on with the run of `point`; the updates that its minutes gave it stay."""
+    values = dict(point.values)
+    if "minutes" in values:
+        values.pop("max-steps", None)
+    return [*replace(point, values=values).command(directory), "--resume"]
 
 
 def _train(words: Sequence[str], log: Path) -> int:
