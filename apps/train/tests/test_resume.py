@@ -26,11 +26,15 @@ def weights(step: int) -> dict[str, bytes]:
     return {name: tensor.tobytes() for name, tensor in tensors.items()}
 
 
-def weight_decays(step: int) -> list[float]:
-    """Those of the parameter groups that the optimizer was saved with."""
+def of_groups(step: int, name: str) -> list[float | None]:
+    """A hyperparameter of each parameter group that the optimizer was saved with."""
     with safe_open(checkpoint(step) / "optimizer.safetensors", "np") as file:
         description = json.loads(file.metadata()["groundup"])["description"]
-    return [group["weight_decay"] for group in description["param_groups"]]
+    return [group.get(name) for group in description["param_groups"]]
+
+
+def weight_decays(step: int) -> list[float | None]:
+    return of_groups(step, "weight_decay")
 
 
 def test_what_is_allowed_may_change_and_is_on_record(go_on):
@@ -83,6 +87,8 @@ def test_how_a_run_is_computed_may_change_where_it_is_allowed(go_on):
         (["--optimizer", "muon"], "optimizer was adamw, now muon (never: the state"),
         (["--batch-size", 8], "batch_size was 4, now 8 (never: which batches come"),
         (["--preset", "tales"], "preset was stories, now tales (never: it only gives"),
+        (["--outer-lr-scale", 0.5], "outer_lr_scale was 1.0, now 0.5 (never: the optimizer's"),
+        (["--embedding-lr-scale", 2], "embedding_lr_scale was None, now 2.0 (never: the optimizer"),
     ],
 )
 def test_what_can_never_change_is_refused_with_the_reason(go_on, flags, message):
@@ -95,6 +101,16 @@ def test_what_can_never_change_is_refused_with_the_reason(go_on, flags, message)
     assert message in words
     assert "max_lr was 0.007, now 0.5" in words
     assert "accept what may change by --allow max-lr," in words
+
+
+def test_a_scale_of_the_learning_rate_may_change_where_groups_stay_as_they_are(call, tiny_flags):
+    begun = ["--out", "run", "--max-steps", 10, "--outer-lr-scale", 0.5, *tiny_flags]
+    assert call(*begun)[0] == 0
+    changed = ["--outer-lr-scale", 0.4, "--max-steps", 20]
+    code, words = call("--resume", "--out", "run", *changed, "--allow", "all")
+    assert code == 0, words
+    assert "outer_lr_scale was 0.5, now 0.4" in words
+    assert of_groups(20, "lr_scale") == [None, 0.4, None, 0.4]
 
 
 def test_a_field_that_is_none_cannot_be_allowed(go_on):

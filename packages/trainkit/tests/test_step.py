@@ -1,11 +1,13 @@
 """One update. Parity: micro batches with the whole batch, documents with each on its own."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from nnparts.functional import cross_entropy
 from torch import nn
-from trainkit import Batch, Execution, TrainConfig, make_optimizer
+from trainkit import Batch, Execution, TrainConfig, groups_alike, make_optimizer
 from trainkit.loss import batch_loss
 from trainkit.step import Stepper
 
@@ -72,6 +74,22 @@ def test_embeddings_and_head_go_at_their_share_of_the_learning_rate(
         assert moved[name] == pytest.approx(0.5e-3, rel=1e-3)
     assert moved["token_embeddings.weight"] == pytest.approx(embedding_scale * 1e-3, rel=1e-3)
     assert moved["layers.0.ln1.weight"] == pytest.approx(1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_groups_are_alike_where_the_same_parameters_are_together(make_model, optimizer, tied):
+    model = make_model(tied_embeddings=tied)
+    configs = [
+        TrainConfig(optimizer=optimizer, outer_lr_scale=scale, embedding_lr_scale=of_embeddings)
+        for scale, of_embeddings in product([0.5, 1.0, 2.0], [None, 0.5, 1.0, 3.0])
+    ]
+    groups = [
+        [list(map(id, group["params"])) for group in make_optimizer(model, config).param_groups]
+        for config in configs
+    ]
+    for (one, its), (other, others) in product(zip(configs, groups, strict=True), repeat=2):
+        assert groups_alike(one, other) is (its == others)
 
 
 def test_a_batch_in_which_no_target_counts_is_refused(make_model):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainkit import Execution
+from trainkit import Execution, TrainConfig, groups_alike
 
 from train.config import RunConfig
 from train.directories import asked, leaves, read_asked, read_record, write_record
@@ -20,6 +20,11 @@ _NEVER = {
     "minutes": "the number of updates was found by it, and is what --max-steps changes",
     "preset": "it only gives a new run its defaults",
 }
+# Nor these, where one parts what had one learning rate, or joins what had several.
+_GROUPING = ("outer_lr_scale", "embedding_lr_scale")
+_REGROUPED = (
+    "the optimizer's state was saved by groups that share a learning rate, and these are others"
+)
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,13 @@ class Change:
     """What the run had."""
     now: Any
     """What it is to have."""
+    obstacle: str | None = None
+    """Why it can never change; None where --allow accepts it."""
 
     @property
     def flag(self) -> str:
         """The field's name as it is typed."""
         return self.field.replace("_", "-")
-
-    @property
-    def obstacle(self) -> str | None:
-        """Why it can never change; None where --allow accepts it."""
-        return _NEVER.get(self.field.partition(".")[0])
 
     def __str__(self) -> str:
         words = f"{self.field} was {self.before}, now {self.now}"
@@ -54,9 +56,14 @@ def read_changes(config: RunConfig, directory: Path) -> list[Change]:
     Raises:
         ValueError: One that can't change, or that `config.allow` does not name; all are listed.
     """
-    now, before = (dict(leaves(asked(each))) for each in (config, read_asked(directory)))
+    old = read_asked(directory)
+    now, before = (dict(leaves(asked(each))) for each in (config, old))
     allowed = _allowed(config.allow, list(now))
-    changes = [Change(name, before[name], now[name]) for name in now if now[name] != before[name]]
+    changes = [
+        Change(name, before[name], now[name], _obstacle(name, old.training, config.training))
+        for name in now
+        if now[name] != before[name]
+    ]
     refused = [each for each in changes if each.obstacle or each.field not in allowed]
     if refused:
         raise ValueError(
@@ -78,6 +85,12 @@ def record_changes(
     record = read_record(directory)
     record |= {"asked": asked(config), "execution": vars(execution)}
     write_record(directory, {**record, "changes": [*record.get("changes", []), entry]})
+
+
+def _obstacle(field: str, before: TrainConfig, now: TrainConfig) -> str | None:
+    if field in _GROUPING and not groups_alike(before, now):
+        return _REGROUPED
+    return _NEVER.get(field.partition(".")[0])
 
 
 def _way_out(changes: Sequence[Change]) -> str:

@@ -33,7 +33,7 @@ from trainkit.measuring import (
     measure_precision,
 )
 from trainkit.mixture import Mixture
-from trainkit.optimizer import make_optimizer, set_hyperparameters
+from trainkit.optimizer import groups_alike, make_optimizer, set_hyperparameters
 from trainkit.order import Order, permute
 from trainkit.parts import PartsReport, measure_parts
 from trainkit.precision import PRECISIONS, Precision, precision_context
@@ -98,6 +98,7 @@ __all__ = [
     "generate",
     "generate_stream",
     "get_batch",
+    "groups_alike",
     "is_sharded_model",
     "join_ranks",
     "learning_rate",

@@ -41,11 +41,27 @@ def make_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
 def _scaled(
     groups: list[dict[str, Any]], model: nn.Module, config: TrainConfig
 ) -> list[dict[str, Any]]:
-    scale, of_embeddings = config.outer_lr_scale, config.embedding_lr_scale
     # At 1 groups stay as they are, and so does what checkpoints hold of them.
-    if scale == 1 and of_embeddings in (None, 1):
+    if _parts_of_group(config) == 1:
         return groups
+    scale, of_embeddings = config.outer_lr_scale, config.embedding_lr_scale
     return scale_outer_groups(groups, model, scale, embedding_lr_scale=of_embeddings)
+
+
+def groups_alike(one: TrainConfig, other: TrainConfig) -> bool:
+    """Whether scales of the learning rate part the groups of `make_optimizer` alike for both.
+
+    The state of one optimizer can be loaded into another of the same groups alone.
+    """
+    return _parts_of_group(one) == _parts_of_group(other)
+
+
+def _parts_of_group(config: TrainConfig) -> int:
+    """1: it stays whole. 2: the layers, and what stands outside. 3: of that, embeddings apart."""
+    scale, of_embeddings = config.outer_lr_scale, config.embedding_lr_scale
+    if of_embeddings not in (None, scale):
+        return 3
+    return 1 if scale == 1 else 2
 
 
 def agree_on_precision(optimizer: Optimizer, ranks: Ranks) -> None:
