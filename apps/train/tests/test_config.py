@@ -109,6 +109,12 @@ def test_documents_are_told_apart_by_the_separator_alone(data, tmp_path):
         open_data(data, tmp_path / "tokenizer.json", separate_documents=True)
 
 
+def test_fewer_than_no_updates_on_bigrams_are_refused(call, tmp_path, tiny_flags):
+    code, words = call("--out", "run", "--bigram-updates", -5, *tiny_flags)
+    assert (code, "bigram_updates must be at least 0, got -5" in words) == (2, True)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("flags", [["--look-back-heads", "1"], ["--copying-head"]])
 def test_heads_made_for_a_start_that_is_not_made_are_refused(call, tmp_path, tiny_flags, flags):
     code, words = call("--out", "run", *flags, *tiny_flags)

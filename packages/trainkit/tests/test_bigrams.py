@@ -117,6 +117,13 @@ def test_blocks_learn_from_the_first_step_on(
         assert block.ffn.w2.weight.grad.norm() > 0
 
 
+def test_fewer_than_no_updates_are_refused(
+    dataset: TokenDataset, make_model: Callable[..., TransformerLM]
+) -> None:
+    with pytest.raises(ValueError, match="updates must be at least 0, got -5"):
+        start_from_bigrams(make_model(), dataset, updates=-5)
+
+
 def test_blocks_that_normalize_cannot_be_silent(
     dataset: TokenDataset, make_model: Callable[..., TransformerLM]
 ) -> None:

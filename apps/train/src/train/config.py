@@ -113,9 +113,11 @@ class RunConfig:
     training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        """Refuses a time that is none."""
+        """Refuses a time that is none, and fewer than no updates."""
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise ValueError(f"minutes must be above 0 and finite, got {self.minutes}")
+        if self.bigram_updates < 0:
+            raise ValueError(f"bigram_updates must be at least 0, got {self.bigram_updates}")
 
     @property
     def data_directory(self) -> Path:

@@ -103,8 +103,10 @@ def start_from_bigrams(
 
     Raises:
         ValueError: a model with norm "post", which no silence makes look past its blocks; fewer
-            than two tokens; heads that this model can't have.
+            than two tokens; fewer than no updates; heads that this model can't have.
     """
+    if updates < 0:
+        raise ValueError(f"updates must be at least 0, got {updates}")
     if model.config.norm == "post":
         raise ValueError(
             "a start from bigrams needs blocks that can be silent, got norm='post', whose blocks "
