@@ -57,9 +57,9 @@ class PrepareConfig:
     preset: str = "stories"
     """Defaults to start from: stories, tinystories (10,000 entries), openwebtext (32,000)."""
     input: tuple[str, ...] = ("stories",)
-    """Training text: files (.txt, .jsonl, .parquet, or .gz of the first two), or the name of a
-    known corpus: stories is made on the spot, tinystories and openwebtext are fetched from the
-    Hugging Face Hub. With --executor also directories, patterns ('data/*.parquet'), URLs
+    """Training text: files (.txt, .jsonl, .ndjson, each also as .gz or .zst; .parquet), or the
+    name of a known corpus: stories is made on the spot, tinystories and openwebtext are fetched
+    from the Hugging Face Hub. With --executor also directories, patterns ('data/*.parquet'), URLs
     (s3://bucket/text, hf://datasets/OWNER/NAME) and WARC files of text (.warc.wet.gz)."""
     valid: str | None = None
     """Validation text: a file, or what --input takes. A known corpus brings its own."""

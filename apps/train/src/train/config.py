@@ -47,11 +47,11 @@ class ModelShape(TransformerConfig):
 class RunConfig:
     """Token files to checkpoints, a curve and metrics.
 
-    Without --data and --resume it makes what it needs: stories, a tokenizer, token files.
+    Without --data and --resume it makes stories or fetches tinystories; tales need your own text.
     """
 
     preset: str = "stories"
-    """Defaults to start from: stories (3 minutes), tales (15 minutes), tinystories."""
+    """Defaults to start from: stories (3 minutes), tales (6 on fast cores), tinystories."""
     data: Path | None = None
     """Directory that `prepare` wrote; data/PRESET if not given."""
     out: Path | None = None
@@ -61,7 +61,8 @@ class RunConfig:
     was configured when it began."""
     allow: tuple[str, ...] = ()
     """With --resume: the fields that may differ from then on, as they are typed (max-lr), or all;
-    the run's config.json keeps what they were. The model and the kind of optimizer never may."""
+    the run's config.json keeps what they were. The model, the kind of optimizer, the batch size,
+    minutes and preset never may."""
     fall_back: bool = False
     """With --resume: where the latest checkpoint is damaged, go on from the one before it."""
     minutes: float | None = None
