@@ -12,8 +12,8 @@ takes part where it is installed: in an environment apart, for it wants older pa
         python packages/nnparts/benches/parts.py --work step --batch-size 32
 
 For each work all contestants must first give the same numbers from the same weights: the losses of
-20 equal steps, each computed as it is timed, or the ids. Then all are prepared (warm, compiled), and in each round each has its
-turn. Printed is a report in Markdown; all figures go to a JSON file.
+20 equal steps, each computed as it is timed, or the ids. Then all are prepared (warm, compiled),
+and in each round each has its turn. Printed is a report in Markdown; all figures go to a JSON file.
 """
 
 from __future__ import annotations

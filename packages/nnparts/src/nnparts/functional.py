@@ -43,8 +43,8 @@ def silu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
     Hendrycks and Gimpel 2016 (https://arxiv.org/abs/1606.08415); also known as swish.
     """
-    # The slope has a product of x and what comes from behind: in fp16 that of 3e4 and 3 is infinite
-    # and, times the sigmoid's slope of 0, NaN.
+    # The slope has a product of x and what comes from behind: in fp16 that of 3e4 and 3 is
+    # infinite, and NaN where the sigmoid is flat.
     wide = _widen(x)
     return (wide * torch.sigmoid(wide)).to(x.dtype)
 
