@@ -73,6 +73,19 @@ def test_a_resumed_run_is_bit_for_bit_one_that_never_stopped(make):
     assert torch.equal(train(resumed, range(17, 40)), expected)
 
 
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_run_that_goes_on_in_fp32_loses_nothing_and_keeps_no_remainder(make, dtype):
+    low = make([torch.nn.Parameter(start(dtype))])
+    weight = train(low, range(9))
+    full = make([torch.nn.Parameter(weight.detach().float())])
+    full.load_state_dict(copy.deepcopy(low.state_dict()))
+    expected = train(make([torch.nn.Parameter(start(dtype).float())]), range(17))
+    weight = train(full, range(9, 17))
+    assert torch.equal(weight, expected)
+    assert "remainder" not in full.state[weight]
+
+
 def test_weights_that_are_loaded_between_two_steps_count():
     optimizer = SGD([torch.nn.Parameter(start(torch.bfloat16))], lr=1e-3)
     weight = train(optimizer, range(5))

@@ -111,11 +111,21 @@ class PerParameterOptimizer(torch.optim.Optimizer):
         together = [(p, grad) for p, grad in moving if not _is_low_precision(p)]
         if together:
             weights, grads = (list(tensors) for tensors in zip(*together, strict=True))
+            for weight in weights:
+                self._take_in_remainder(weight)
             self._update(weights, grads, [self.state[weight] for weight in weights], group)
         for parameter, grad in moving:
             # One at a time, so that a single weight, not the whole model, exists in fp32.
             if _is_low_precision(parameter):
                 self._update_in_fp32(parameter, grad, group)
+
+    def _take_in_remainder(self, weight: Tensor) -> None:
+        """Add what a state from when `weight` was in bf16 or fp16 holds of it, once.
+
+        Were it kept, it would be added to another weight after the way back to bf16.
+        """
+        if (remainder := self.state[weight].pop("remainder", None)) is not None:
+            weight.add_(remainder)
 
     def _update_in_fp32(self, parameter: Tensor, grad: Tensor, group: Group) -> None:
         state = self.state[parameter]
