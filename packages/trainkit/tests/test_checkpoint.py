@@ -12,7 +12,7 @@ import torch
 from optimkit import SGD, AdamW, Lion, Muon, muon_groups
 from safetensors import safe_open
 from torch import nn
-from trainkit import load_checkpoint, save_checkpoint
+from trainkit import CheckpointManager, load_checkpoint, save_checkpoint
 
 
 def train_a_little(model, optimizer, steps=3):
@@ -119,6 +119,128 @@ def test_moments_keep_their_dtype_beside_bf16_weights(tmp_path, make_model):
     other_optimizer = adamw(other)
     load_checkpoint(tmp_path / "checkpoint", other, other_optimizer)
     assert_same(snapshot(other, other_optimizer), snapshot(model, optimizer))
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def save_in_directory(model, optimizer, step, path):
+    CheckpointManager(path).save(step, model, optimizer)
+
+
+def load_from_directory(path, model, optimizer):
+    return CheckpointManager(path).load(model, optimizer).step
+
+
+WAYS = {
+    "one file": (save_checkpoint, load_checkpoint),
+    "directory": (save_in_directory, load_from_directory),
+}
+
+
+class KeepsFp32(torch.optim.Optimizer):
+    """An optimizer of someone else's, with fp32 states whatever the weights are."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 1e-2})
+
+    @torch.no_grad()
+    def step(self):
+        for parameter in self.param_groups[0]["params"]:
+            state = self.state[parameter]
+            total = state.setdefault("total", torch.zeros_like(parameter, dtype=torch.float32))
+            parameter.sub_(total.add_(parameter.grad).to(parameter.dtype), alpha=1e-2)
+
+
+OPTIMIZERS = {
+    "adamw": adamw,
+    "another's": lambda model: KeepsFp32(model.parameters()),
+    "sgd": lambda model: SGD(model.parameters(), lr=1e-2, momentum=0.9),
+    "lion": lambda model: Lion(model.parameters(), lr=1e-3),
+    "muon": lambda model: Muon(muon_groups(model, 0.1), lr=1e-2),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("saved", "loaded"), [("fp32", "bf16"), ("bf16", "fp32")])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_weights_take_the_models_dtype_and_states_keep_their_own(
+    tmp_path, make_model, way, saved, loaded, name
+):
+    save, load = WAYS[way]
+    model, other, back = (
+        make_model(seed).to(DTYPES[dtype]) for seed, dtype in enumerate((saved, loaded, saved))
+    )
+    optimizer, other_optimizer, back_optimizer = map(OPTIMIZERS[name], (model, other, back))
+    train_a_little(model, optimizer)
+    save(model, optimizer, 3, tmp_path / "checkpoint")
+    assert load(tmp_path / "checkpoint", other, other_optimizer) == 3
+    weights, states, groups = snapshot(model, optimizer)
+    cast = {key: weight.to(DTYPES[loaded]) for key, weight in weights.items()}
+    assert_same(snapshot(other, other_optimizer), (cast, states, groups))
+
+    save(other, other_optimizer, 4, tmp_path / "back")
+    assert load(tmp_path / "back", back, back_optimizer) == 4
+    cast = {key: weight.to(DTYPES[saved]) for key, weight in cast.items()}
+    assert_same(snapshot(back, back_optimizer), (cast, states, groups))
+    if saved == "bf16":  # fp32 holds it all
+        assert_same(snapshot(back, back_optimizer), snapshot(model, optimizer))
+
+    before = other.lm_head.weight.clone()
+    train_a_little(other, other_optimizer)  # and goes on from there
+    assert other.lm_head.weight.isfinite().all()
+    assert not torch.equal(other.lm_head.weight, before)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("saved", "loaded"), [("fp32", "bf16"), ("bf16", "fp32")])
+@pytest.mark.parametrize(
+    ("optimizer_class", "options"),
+    [
+        (torch.optim.AdamW, {"foreach": False}),
+        (torch.optim.AdamW, {"fused": True}),
+        (torch.optim.SGD, {"momentum": 0.9}),
+    ],
+)
+def test_torchs_own_optimizers_get_states_that_they_can_step_from(
+    tmp_path, make_model, way, saved, loaded, optimizer_class, options
+):
+    save, load = WAYS[way]
+    model, other = (make_model(i).to(DTYPES[name]) for i, name in enumerate((saved, loaded)))
+    optimizer, other_optimizer = (
+        optimizer_class(each.parameters(), lr=1e-2, **options) for each in (model, other)
+    )
+    train_a_little(model, optimizer)
+    save(model, optimizer, 3, tmp_path / "checkpoint")
+    load(tmp_path / "checkpoint", other, other_optimizer)
+    weights, states, groups = snapshot(model, optimizer)
+    cast = {
+        key: value if key[1] == "step" else value.to(DTYPES[loaded])
+        for key, value in states.items()
+    }
+    weights = {key: weight.to(DTYPES[loaded]) for key, weight in weights.items()}
+    assert_same(snapshot(other, other_optimizer), (weights, cast, groups))
+    train_a_little(other, other_optimizer)
+    assert not torch.equal(other.lm_head.weight, weights["lm_head.weight"])
+
+
+# "meta" computes nothing, and shows where tensors go.
+@pytest.mark.parametrize("device", ["meta", *(["cuda"] if torch.cuda.is_available() else [])])
+@pytest.mark.parametrize("way", WAYS)
+def test_weights_and_states_go_to_the_models_device(tmp_path, make_model, way, device):
+    save, load = WAYS[way]
+    model, other = make_model(), make_model(seed=1).to(device)
+    optimizer, other_optimizer = adamw(model), adamw(other)
+    train_a_little(model, optimizer)
+    save(model, optimizer, 3, tmp_path / "checkpoint")
+    assert load(tmp_path / "checkpoint", other, other_optimizer) == 3
+    assert {weight.device.type for weight in other.parameters()} == {device}
+    for state in other_optimizer.state.values():
+        assert state["exp_avg"].device.type == state["exp_avg_sq"].device.type == device
+    if device == "cuda":
+        save(other, other_optimizer, 3, tmp_path / "back")
+        load(tmp_path / "back", back := make_model(seed=2), back_optimizer := adamw(back))
+        assert_same(snapshot(back, back_optimizer), snapshot(model, optimizer))
 
 
 def test_tied_and_strided_weights_are_saved_and_stay_tied(tmp_path, make_model):

@@ -67,6 +67,15 @@ def test_sizes_below_one_are_refused(sizes):
         get_batch(np.arange(100), *sizes, "cpu")
 
 
+@pytest.mark.parametrize("device", ["meta", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_a_batch_goes_to_the_device_that_is_asked_for(device):
+    batch = get_batch(np.arange(100), 4, 3, device, generator=np.random.default_rng(0))
+    here = get_batch(np.arange(100), 4, 3, "cpu", generator=np.random.default_rng(0))
+    for ours, theirs in zip(batch, here, strict=True):
+        assert (ours.device.type, ours.dtype, ours.shape) == (device, torch.int64, (4, 3))
+        assert device == "meta" or torch.equal(ours.cpu(), theirs)
+
+
 def test_a_device_that_does_not_exist_raises():
     with pytest.raises((RuntimeError, AssertionError)):
         get_batch(np.arange(100), 4, 4, "cuda:99")

@@ -70,7 +70,8 @@ def load_checkpoint(
 ) -> int:
     """Put a checkpoint into `model` and `optimizer`, on their devices; all of it or nothing.
 
-    Weights are cast to the model's dtype where it differs; optimizer states keep theirs.
+    Weights are cast to the model's dtype where it differs; optimizer states keep theirs, but for
+    those of torch's own optimizers, which are cast, too.
 
     Args:
         src: a path or a binary file object.

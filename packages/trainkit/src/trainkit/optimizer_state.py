@@ -65,6 +65,8 @@ def load_optimizer_tensors(
 ) -> None:
     """Put a saved state, once checked, into `optimizer`, each tensor in the dtype it was saved in.
 
+    In torch's own optimizers, which compute in the dtype of a parameter alone, states take that.
+
     Hyperparameters that the checkpoint does not know keep their value.
     """
     state: dict[int, dict[str, Any]] = {}
@@ -83,6 +85,8 @@ def load_optimizer_tensors(
 
 def _restore_dtypes(saved: dict[int, dict[str, Any]], optimizer: Optimizer) -> None:
     """Undo torch's cast of the states to the parameter's dtype, which loses bits below fp32."""
+    if type(optimizer).__module__.startswith("torch.optim."):
+        return  # its AdamW refuses a step where moments and weights are of two dtypes
     for index, parameter in enumerate(_parameters(optimizer)):
         loaded = optimizer.state.get(parameter, {})
         for name, value in saved.get(index, {}).items():
