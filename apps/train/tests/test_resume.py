@@ -130,12 +130,24 @@ def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(go_on):
     code, words = go_on()
     assert code == 1
     assert "step-000020/model.safetensors should have" in words
-    assert "--resume --fall-back goes on from the one before" in words
+    assert "--resume --fall-back goes on from the newest whole one" in words
     with pytest.warns(UserWarning, match="going back to step 10"):
         code, words = go_on("--fall-back")
     assert code == 0, words
     assert "from step 10" in words
     assert weights(20) == before
+
+
+def test_a_run_whose_latest_is_damaged_goes_on_from_its_newest_whole_checkpoint(go_on):
+    (RUN / "checkpoints" / "latest").write_bytes(b"\xff")
+    code, words = go_on("--max-steps", 21, "--allow", "max-steps")
+    assert code == 1
+    assert "of steps [10, 20]: --resume --fall-back goes on" in words
+    with pytest.warns(UserWarning, match="going back to step 20"):
+        code, words = go_on("--max-steps", 21, "--allow", "max-steps", "--fall-back")
+    assert code == 0, words
+    assert "from step 20" in words
+    assert (RUN / "checkpoints" / "latest").read_text() == "step-000021\n"
 
 
 def test_another_number_of_threads_is_told(go_on):

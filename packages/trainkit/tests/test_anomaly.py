@@ -325,6 +325,21 @@ def test_a_rollback_before_the_first_checkpoint_begins_anew(fragile_trainer):
     assert trainer.progress.passed_over == 3
 
 
+def test_a_rollback_falls_back_where_resuming_did(fragile_trainer, stop_at):
+    with pytest.raises(SystemExit):
+        fragile_trainer([], loggers=(stop_at(12),)).train()
+    trainer = fragile_trainer([6], on_anomaly="rollback")
+    (trainer.checkpoints.directory / "step-000010" / "model.safetensors").write_bytes(b"")
+    with pytest.warns(UserWarning, match="going back to step 5"):
+        assert trainer.resume(fall_back=True) == 5
+    with (
+        pytest.warns(RuntimeWarning, match="at step 7 the loss is nan.*: rollback"),
+        pytest.warns(UserWarning, match="going back to step 5"),
+    ):
+        trainer.train()
+    assert (trainer.step, trainer.progress.rollbacks) == (20, 1)
+
+
 def test_rollbacks_have_an_end(fragile_trainer):
     trainer = fragile_trainer(range(7, 99), on_anomaly="rollback", max_anomalies=2)
     with pytest.warns(RuntimeWarning), pytest.raises(AnomalyError, match="at step 6 "):

@@ -107,7 +107,9 @@ def test_a_latest_that_names_nothing_says_what_there_is(tmp_path):
     manager = CheckpointManager(tmp_path)
     manager.save(5, make_model(5))
     (tmp_path / "latest").write_text("step-000007\n")
-    with pytest.raises(ValueError, match=r"names 'step-000007', which is not there.*\[5\]"):
+    with pytest.raises(
+        DamagedCheckpointError, match=r"names 'step-000007', which is not there.*\[5\]"
+    ):
         manager.latest_step()
 
 

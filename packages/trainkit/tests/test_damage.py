@@ -70,6 +70,55 @@ def test_damage_is_found_named_and_gone_back_from(tmp_path, name, damage):
     assert weight(model) == 1.0
 
 
+def damaged_names():
+    """What may become of `latest`: cut short, a bit flipped, or what a loss of power leaves."""
+    name = b"step-000002\n"
+    yield from (name[:size] for size in range(len(name) - 1))
+    for bit in range(8 * len(name)):
+        flipped = bytearray(name)
+        flipped[bit // 8] ^= 1 << bit % 8
+        if flipped.strip() != name.strip():  # a newline may become another space
+            yield bytes(flipped)
+    yield from (bytes(len(name)), b"\xff\xfe", b"step-000007\n", b"step-2\n")
+
+
+def test_a_damaged_latest_is_named_and_the_greatest_whole_step_taken_when_asked(tmp_path):
+    manager = CheckpointManager(tmp_path, keep=3)
+    for step in (1, 2):
+        manager.save(step, make(float(step))[0])
+    names = list(damaged_names())
+    assert len(names) > 100
+    for name in names:
+        (tmp_path / "latest").write_bytes(name)
+        model = make()[0]
+        for call in (manager.verify, manager.latest_step, lambda model=model: manager.load(model)):
+            with pytest.raises(DamagedCheckpointError, match=r"latest names .*steps \[1, 2\]"):
+                call()
+        assert weight(model) == 0.0
+        with pytest.warns(UserWarning, match=r"latest names .*: going back to step 2"):
+            assert manager.load(model, fall_back=True).step == 2
+        assert weight(model) == 2.0
+        assert manager.latest_step(fall_back=True) == 2
+
+
+def test_where_latest_and_the_greatest_step_are_damaged_the_one_before_is_taken(tmp_path):
+    manager = CheckpointManager(tmp_path)
+    for step in (1, 2):
+        manager.save(step, make(float(step))[0])
+    (tmp_path / "latest").write_bytes(b"\xff")
+    flip(tmp_path / "step-000002" / "model.safetensors", 0)
+    model = make()[0]
+    with (
+        pytest.warns(UserWarning, match="going back to step 2"),
+        pytest.warns(UserWarning, match=r"model\.safetensors.*going back to step 1"),
+    ):
+        assert manager.load(model, fall_back=True).step == 1
+    for step in (1, 2):
+        shutil.rmtree(tmp_path / f"step-00000{step}")
+    with pytest.raises(DamagedCheckpointError, match=r"of steps \[\]"):
+        manager.load(model, fall_back=True)
+
+
 def test_where_all_are_damaged_there_is_nothing_to_go_back_to(tmp_path):
     manager = CheckpointManager(tmp_path)
     manager.save(1, *make(1.0))
@@ -163,6 +212,18 @@ def test_more_tensors_go_with_a_checkpoint(tmp_path):
         manager.load_more("averages")
     with pytest.raises(ValueError, match="a file 'optimizer' of its own"):
         manager.save(2, *make(1.0), more={"optimizer": averages})
+
+
+@pytest.mark.parametrize("worst", [float("nan"), float("inf")])
+def test_a_metric_that_is_not_finite_is_never_the_best(tmp_path, worst):
+    manager = CheckpointManager(tmp_path, keep=1, keep_best=True)
+    for step, metric in enumerate([worst, 5.0, worst, 7.0], start=1):
+        manager.save(step, make(1.0)[0], metric=metric)
+    assert (manager.best_step(), manager.steps()) == (2, [2, 4])
+    state = tmp_path / "step-000004" / "state.json"
+    state.write_text(state.read_text().replace("7.0", "NaN"))  # as version 0.1 wrote
+    assert manager.best_step() == 2
+    assert manager.load(make()[0], step=2).metric == 5.0
 
 
 @pytest.mark.parametrize("name", ["keep", "keep_every"])

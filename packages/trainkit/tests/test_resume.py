@@ -12,7 +12,7 @@ import pytest
 import torch
 from nnparts import TransformerConfig
 from torch import nn
-from trainkit import CheckpointManager, Terminated
+from trainkit import CheckpointManager, DamagedCheckpointError, Terminated
 from trainkit.interrupt import deferred_interrupt
 
 TINY_RUN = Path(__file__).with_name("tiny_run.py")
@@ -273,5 +273,24 @@ def test_a_run_whose_latest_checkpoint_is_damaged_goes_on_from_the_one_before(
         trainer.resume()
     with pytest.warns(UserWarning, match="going back to step 5"):
         assert trainer.resume(fall_back=True) == 5
+    trainer.train()
+    assert_same_run(trainer, undisturbed)
+
+
+def test_a_run_whose_latest_names_nothing_goes_on_from_the_greatest_step_when_asked(
+    tmp_path, make_trainer, stop_at
+):
+    undisturbed = make_trainer(tmp_path, run="undisturbed")
+    undisturbed.train()
+    with pytest.raises(SystemExit):
+        make_trainer(tmp_path, loggers=(stop_at(14),)).train()
+    (tmp_path / "run" / "checkpoints" / "latest").write_bytes(b"\xff\0")
+    trainer = make_trainer(tmp_path)
+    for call in (trainer.resume, trainer.train):
+        with pytest.raises(DamagedCheckpointError, match=r"latest names .* of steps \[5, 10\]"):
+            call()
+    assert trainer.step == 0
+    with pytest.warns(UserWarning, match="going back to step 10"):
+        assert trainer.resume(fall_back=True) == 10
     trainer.train()
     assert_same_run(trainer, undisturbed)

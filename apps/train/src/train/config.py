@@ -64,7 +64,7 @@ class RunConfig:
     the run's config.json keeps what they were. The model, the kind of optimizer, the batch size,
     minutes and preset never may."""
     fall_back: bool = False
-    """With --resume: where the latest checkpoint is damaged, go on from the one before it."""
+    """With --resume: where the latest checkpoint is damaged, go on from the newest whole one."""
     minutes: float | None = None
     """Wall time from the command to the evaluation after the last update, instead of --max-steps,
     which is then found by a rehearsal; the schedule ends with it. The evaluation on all of the

@@ -150,7 +150,7 @@ def _go_on(trainer: Trainer, config: RunConfig, report: Report) -> int:
         if config.fall_back:
             raise
         raise DamagedCheckpointError(
-            f"{error}: --resume --fall-back goes on from the one before"
+            f"{error}: --resume --fall-back goes on from the newest whole one"
         ) from error
     report(f"resume      {trainer.run_dir} from step {step:,}")
     return step

@@ -107,7 +107,7 @@ class AnomalyResponse:
 
     def _stop(self, problem: str) -> NoReturn:
         raise AnomalyError(
-            f"{problem}; resume from step {self._saver.checkpoints.latest_step() or 0} with a lower"
+            f"{problem}; resume from step {self._saver.latest_step() or 0} with a lower"
             " max_lr, a longer warmup_steps, precision 'fp32', or on_anomaly 'skip' or 'rollback'"
         )
 

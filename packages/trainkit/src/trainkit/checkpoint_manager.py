@@ -13,14 +13,15 @@ Of a model that is divided among ranks it holds a shard from each: see `checkpoi
 """
 
 import json
+import math
 import re
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 from torch import nn
@@ -33,6 +34,7 @@ from trainkit.atomic import (
     replace_file,
     settle,
 )
+from trainkit.background import BackgroundCall
 from trainkit.checkpoint_files import (
     Pattern,
     has_file,
@@ -71,7 +73,7 @@ class CheckpointState:
     extra: dict[str, Any]
     """What the caller of `save` gave."""
     metric: float | None = None
-    """How good it was, less is better; None where nobody said."""
+    """How good it was, less is better; None where nobody said, or it was not finite."""
 
 
 class CheckpointManager:
@@ -85,7 +87,8 @@ class CheckpointManager:
         keep_every: checkpoints of steps that this divides are kept for good; None: none are.
         keep_best: whether the one of the least metric is kept, too.
         in_background: whether `save` returns once the tensors are copied, and a thread does the
-            rest; the next `save`, `load` or `wait` waits for it and raises what it met.
+            rest; the next `save`, `load` or `wait` waits for it and raises what it met. So does
+            the end of the process, unless `abandon` was called.
         ranks: among whom the model is divided: all must make a manager, and all must save, and
             each writes its part. None: this process saves alone.
 
@@ -108,8 +111,8 @@ class CheckpointManager:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.directory = Path(directory)
         self.keep, self.keep_every, self.keep_best = keep, keep_every, keep_best
-        self._writer = ThreadPoolExecutor(1, "checkpoint") if in_background else None
-        self._pending: Future[None] | None = None
+        self._in_background, self._writing = in_background, Lock()
+        self._pending: BackgroundCall | None = None
         self._buffer = SnapshotBuffer()
         self._ranks = Ranks() if ranks is None else ranks.apart()
 
@@ -132,7 +135,7 @@ class CheckpointManager:
             model: whose state dict is saved.
             optimizer: over the model's parameters; None saves the weights alone.
             extra: anything JSON can hold.
-            metric: how good it is, less is better, for `keep_best`.
+            metric: how good it is, less is better, for `keep_best`; one that is not finite is none.
             more: other tensors to save beside, a file for each name; `load_more` reads them.
 
         Returns:
@@ -144,19 +147,18 @@ class CheckpointManager:
         """
         self.wait()
         content = content_of(model, optimizer, more)
-        state = {"step": step, "metric": metric, "extra": extra or {}}
+        state = {"step": step, "metric": _finite(metric), "extra": extra or {}}
         state_bytes = (json.dumps(state, indent=2) + "\n").encode()
-        if self._writer is None:
-            self._write(step, content, state_bytes)
+        if self._in_background:
+            self._hand_over(step, content, state_bytes)
         else:
-            copy = self._buffer.copy(content)
-            self._pending = self._writer.submit(self._write, step, copy, state_bytes)
+            self._write(step, content, state_bytes)
         return self._path(step)
 
     @property
     def is_saving(self) -> bool:
         """Whether a save in the background is under way; after it, `wait` tells how it went."""
-        return self._pending is not None and not self._pending.done()
+        return self._pending is not None and not self._pending.is_done
 
     def wait(self) -> None:
         """Wait until what was saved in the background is on the disk.
@@ -164,17 +166,24 @@ class CheckpointManager:
         Raises:
             OSError: it is not, the disk is full; the checkpoints before are whole.
         """
-        pending, self._pending = self._pending, None
-        if pending is not None:
+        if (pending := self._pending) is not None:
+            pending.join()
+            # Not before: a Ctrl-C ends the wait, and a `save` that then knows of nothing under way
+            # once copied step 15 into the memory that step 10 was being written from.
+            self._pending = None
             pending.result()
 
+    def abandon(self) -> None:
+        """Let the process end without what is being saved; the checkpoints before are whole.
+
+        For those in haste, as after a second Ctrl-C. The save goes on while the process does.
+        """
+        if self._pending is not None:
+            self._pending.abandon()
+
     def close(self) -> None:
-        """End the thread that saves, after a `wait`."""
-        try:
-            self.wait()
-        finally:
-            if self._writer is not None:
-                self._writer.shutdown()
+        """As `wait`: nothing else is open."""
+        self.wait()
 
     def load(
         self,
@@ -186,14 +195,16 @@ class CheckpointManager:
     ) -> CheckpointState:
         """Put a checkpoint into `model` and `optimizer`; all of it or nothing.
 
-        Tensors go to the device and into the dtype of the model's.
+        Tensors go to the device of the model's; weights are cast to their dtype where it differs,
+        and optimizer states keep theirs, as by `load_checkpoint`.
 
         Args:
             model: of the same names and shapes.
             optimizer: of the same class over the same parameters; None loads the weights alone.
             step: which checkpoint; None takes the latest.
             fall_back: whether a damaged checkpoint costs a warning, which names the file, and the
-                one before it is taken; else it is an error.
+                one before it is taken, or the greatest where `latest` is damaged; else it is an
+                error.
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
@@ -229,23 +240,28 @@ class CheckpointManager:
         """
         self._with_checkpoint(step, verify_directory, fall_back=False)
 
-    def latest_step(self) -> int | None:
+    def latest_step(self, *, fall_back: bool = False) -> int | None:
         """The step that `latest` names; None where nothing was saved yet.
 
+        Args:
+            fall_back: whether it is the greatest step where `latest` names none that is there.
+
         Raises:
-            ValueError: `latest` names no checkpoint that is there.
+            DamagedCheckpointError: `latest` names no checkpoint that is there.
         """
         latest = self.directory / _LATEST
         if not latest.exists():  # killed between the first checkpoint and its name, or never saved
             return max(self.steps(), default=None)
-        name = latest.read_text(encoding="utf-8").strip()
-        step = _step_of(name)
-        if step not in self.steps():
-            raise ValueError(
+        name = latest.read_text(encoding="utf-8", errors="replace").strip()
+        steps = {self._path(step).name: step for step in self.steps()}
+        if name not in steps:
+            if fall_back and steps:
+                return max(steps.values())
+            raise DamagedCheckpointError(
                 f"{latest} names {name!r}, which is not there; write the name of another "
                 f"checkpoint into it, there are those of steps {self.steps()}"
             )
-        return step
+        return steps[name]
 
     def best_step(self) -> int | None:
         """The step of the least metric, the earliest of several; None where none has one."""
@@ -263,7 +279,7 @@ class CheckpointManager:
     def _with_checkpoint(self, step: int | None, use: Callable[[Path], T], *, fall_back: bool) -> T:
         """`use` of the directory of checkpoint `step`, or of the newest before it that is whole."""
         self.wait()
-        step = self.latest_step() if step is None else step
+        step = self._latest_or_greatest(fall_back=fall_back) if step is None else step
         if step is None or step not in self.steps():
             raise FileNotFoundError(
                 f"no checkpoint {'at all' if step is None else f'of step {step}'} in "
@@ -277,6 +293,29 @@ class CheckpointManager:
                 raise
             warnings.warn(f"{error}: going back to step {earlier[-1]}", stacklevel=3)
             return self._with_checkpoint(earlier[-1], use, fall_back=True)
+
+    def _latest_or_greatest(self, *, fall_back: bool) -> int | None:
+        """The latest step, with a warning where it is the greatest instead."""
+        try:
+            return self.latest_step()
+        except DamagedCheckpointError as error:
+            step = self.latest_step(fall_back=fall_back)
+            warnings.warn(f"{error}: going back to step {step}", stacklevel=4)
+            return step
+
+    def _hand_over(self, step: int, content: Content, state: bytes) -> None:
+        """Copy `content` and let a thread write it."""
+        # The buffer is back when the write that reads it is known: after a signal in between the
+        # next save takes new memory, and its turn.
+        buffer, self._buffer = self._buffer, SnapshotBuffer()
+        copy = buffer.copy(content)
+
+        def write() -> None:
+            with self._writing:
+                self._write(step, copy, state)
+
+        self._pending = BackgroundCall(write, name=f"checkpoint of step {step}")
+        self._buffer = buffer
 
     def _write(self, step: int, content: Content, state: bytes) -> None:
         """Write a checkpoint; of several ranks all do, and an error of one is that of all."""
@@ -365,11 +404,16 @@ def _read_state(directory: Path) -> CheckpointState:
     path = directory / _STATE
     try:
         content = json.loads(path.read_bytes())
-        return CheckpointState(content["step"], content["extra"], content.get("metric"))
+        # Finite: version 0.1 saved NaN, than which no metric is less.
+        return CheckpointState(content["step"], content["extra"], _finite(content.get("metric")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedCheckpointError(
             f"{path} is not what a checkpoint's state is ({error}); take another checkpoint"
         ) from error
+
+
+def _finite(metric: float | None) -> float | None:
+    return metric if metric is not None and math.isfinite(metric) else None
 
 
 def _step_of(name: str) -> int | None:

@@ -47,12 +47,12 @@ class Saver:
             ranks=ranks if self._is_divided else None,
         )
         self._seen_step = 0  # of the latest checkpoint when resumed, whether it was whole or not
-        self._retunes = False
+        self._falls_back = self._retunes = False
 
     def resume(self, *, fall_back: bool = False, retune: bool = False) -> None:
         """As `Trainer.resume`."""
-        self._retunes = retune
-        if (latest := self.checkpoints.latest_step()) is None:
+        self._falls_back, self._retunes = fall_back, retune
+        if (latest := self.latest_step()) is None:
             return
         self._seen_step = latest
         self._state.load(self.checkpoints, fall_back=fall_back)
@@ -64,7 +64,7 @@ class Saver:
         wall_seconds = self._state.clock.wall_seconds
         self.wait()  # the latest may still be on its way to the disk
         self._ranks.wait()
-        self.resume(retune=self._retunes)
+        self.resume(fall_back=self._falls_back, retune=self._retunes)
         self._state.clock = RunClock(wall_seconds, self._state.progress.step)
         if self._ranks.is_first:
             self._journal.rewind(self._state.progress.step)
@@ -78,12 +78,20 @@ class Saver:
         """
         directory, step = self.checkpoints.directory, self._state.progress.step
         require_space(directory, self._state.checkpoint_bytes)
-        latest = self.checkpoints.latest_step() or 0
+        latest = self.latest_step() or 0
         if latest > max(step, self._seen_step):
             raise ValueError(
                 f"{directory.parent} holds a run that is at step {latest}, this one is at {step}; "
                 "call resume() first, or choose another run_dir"
             )
+
+    def latest_step(self) -> int | None:
+        """The step of the latest checkpoint, as `resume` was told to find it.
+
+        Raises:
+            DamagedCheckpointError: the file `latest` is damaged, and it was not to fall back.
+        """
+        return self.checkpoints.latest_step(fall_back=self._falls_back)
 
     def save(self) -> None:
         """Save a checkpoint, after the one under way."""
