@@ -32,37 +32,42 @@ def terminable() -> Generator[None]:
 
 
 @contextmanager
-def deferred_interrupt() -> Generator[None]:
+def deferred_interrupt() -> Generator[list[int]]:
     """Raise the exception of a signal that comes inside the block at its end; of a second, at once.
 
     The signals are Ctrl-C's and, inside of `terminable`, SIGTERM. Does nothing outside the main
     thread, and leaves alone a signal that someone else handles.
+
+    Yields:
+        The number of the signal that is kept. At the end of the block the list is empty; where it
+        is not, what has left the block came of a second signal.
     """
     handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     before = {
         number: cast(_Handler, handler) for number, handler in handlers.items() if _raises(handler)
     }
+    kept: list[int] = []
     if not _is_main_thread() or not before:
-        yield
+        yield kept
         return
-    pending: list[tuple[int, FrameType | None]] = []
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def remember(number: int, frame: FrameType | None) -> None:
-        pending.append((number, frame))
+    def keep(number: int, frame: FrameType | None) -> None:
+        kept.append(number)
         restore()
 
     for number in before:
-        signal.signal(number, remember)
+        signal.signal(number, keep)
     try:
-        yield
+        yield kept
     finally:
         restore()
-    for number, frame in pending:
-        before[signal.Signals(number)](number, frame)
+    if kept:
+        number = signal.Signals(kept.pop())
+        before[number](number, None)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from types import TracebackType
 from typing import cast
 
 from nnparts import TransformerConfig
@@ -55,7 +56,8 @@ class Trainer:
     update whose gradient overflowed is left out and the loss scaled by half from then on (see
     `LossScale`): it counts as a step that is skipped, and as no anomaly.
 
-    `run_dir` gets `checkpoints/` (see `CheckpointManager`) and `metrics.jsonl`, a line for
+    `run_dir` gets `checkpoints/` (see `CheckpointManager`) and `metrics.jsonl` (see `JsonlLogger`),
+    null for what is not finite, a line for
     - the first, each `log_every`-th and the last step: `loss` (nats a token, of that step's
       batch), `lr`, `grad_norm` (before clipping), `tokens_per_second` (since the line before,
       without evaluating and saving), `data_wait_share` (of that time, spent waiting for batches),
@@ -147,6 +149,7 @@ class Trainer:
         # What fp16 leaves out must be known before the update, as an anomaly that is not to stop.
         self._reads_each_loss = config.reads_each_loss or loss_scale is not None
         self._is_updating = False
+        self._kept_signals: list[int] = []  # not empty where a second one has ended the wait
         check_fit(model, train_data, valid_data)
 
     @property
@@ -172,7 +175,8 @@ class Trainer:
         """Go back to the latest checkpoint, or stay at the start where the run has none yet.
 
         Args:
-            fall_back: whether to take the one before, with a warning, where the latest is damaged.
+            fall_back: whether to take the newest that is whole, with a warning, where the latest is
+                damaged, here and at each rollback.
             retune: whether the optimizer, one of `make_optimizer`, then gets the hyperparameters
                 of `config` instead of those that it was saved with, here and at each rollback.
 
@@ -192,7 +196,8 @@ class Trainer:
 
         Ctrl-C and SIGTERM save a checkpoint at the end of the update under way and are raised
         then, as KeyboardInterrupt and its kind `Terminated`; a second one is raised at once, and
-        the last checkpoint stays the latest. Of several ranks, one that gets a signal stops all
+        neither it nor the end of the process waits for a checkpoint that is being written: the
+        last one that is whole stays the latest. Of several ranks, one that gets a signal stops all
         when next a loss is read: at a line of the metrics, or a checkpoint.
 
         Returns:
@@ -207,11 +212,12 @@ class Trainer:
                 of the metrics does not fit; the checkpoints before are whole, and so is each line.
         """
         self.model.train()
+        self._kept_signals = []
         with self._ranks.stopped_together(), terminable(), ExitStack() as at_end:
             with self._ranks.first_goes_first():
                 if self._ranks.is_first:
                     self._open(at_end)
-            at_end.callback(self.checkpoints.wait)
+            at_end.push(self._end_saving)
             self._ranks.check_equal(self.step, self.model)
             if self.config.on_anomaly == "rollback" and self._ranks.from_first(self._is_unsaved):
                 self._saver.save()  # or there would be nothing to go back to
@@ -220,13 +226,14 @@ class Trainer:
             at_end.callback(lambda: self._batches.close())
             try:
                 result = self._train()
-                with deferred_interrupt():  # the last checkpoint may still be on its way
-                    self.checkpoints.wait()
+                with deferred_interrupt() as self._kept_signals:
+                    self.checkpoints.wait()  # the last one may still be on its way
                 return result
             except KeyboardInterrupt:
-                if not self._is_updating:
+                if not (self._is_updating or self._kept_signals):
                     self._anomalies.check()  # or what is saved could be of no use
                     self._saver.save()
+                    self.checkpoints.wait()
                 raise
 
     def _open(self, at_end: ExitStack) -> None:
@@ -237,8 +244,20 @@ class Trainer:
         self._journal.open(self.step)
         at_end.callback(self._journal.close)
 
+    def _end_saving(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Lose nothing of what is being saved, but for who has waited already or is in haste."""
+        if isinstance(error, KeyboardInterrupt):
+            self.checkpoints.abandon()
+        else:
+            self.checkpoints.wait()
+
     def _is_unsaved(self) -> bool:
-        return self.checkpoints.latest_step() is None
+        return self._saver.latest_step() is None
 
     def _prefetcher(self) -> Prefetcher:
         """The batches that are still to come."""
@@ -259,7 +278,7 @@ class Trainer:
         if (result := self._evaluate_if_due()) is not None:
             self._save_if_due()  # the run was stopped in it, and saved as not yet evaluated
         while not self._is_finished:
-            with deferred_interrupt():
+            with deferred_interrupt() as self._kept_signals:
                 batch = next(self._batches)
                 if (slope := self._update(batch)) is not None:
                     self._log_if_due(slope)
@@ -353,7 +372,7 @@ class Trainer:
             metrics = evaluation_metrics("valid", result)
             if self.average is not None:
                 metrics |= evaluation_metrics("valid_ema", self.evaluate(averaged=True))
-        with deferred_interrupt(), self._state.clock.pause():
+        with deferred_interrupt() as self._kept_signals, self._state.clock.pause():
             self._log(metrics)  # where loggers draw and write samples
             self.progress.note_evaluation(result.loss)
         return result
