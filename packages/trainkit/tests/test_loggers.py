@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import math
+import subprocess
 import sys
 import threading
 import warnings
@@ -48,6 +50,71 @@ def test_rewinding_drops_later_steps_and_a_torn_line(tmp_path):
     logger.close()
     steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
     assert steps == [5, 10, 10, 11]
+
+
+def no_number(word):
+    raise ValueError(f"{word} is not JSON")
+
+
+def test_what_is_not_finite_is_null_in_a_line_and_empty_in_the_table(tmp_path):
+    logger = JsonlLogger(tmp_path / "metrics.jsonl")
+    logger.log(1, {"loss": math.nan, "grad_norm": math.inf, "valid_loss": -math.inf, "lr": 0.5})
+    logger.close()
+    [line] = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    nothing = dict.fromkeys(("loss", "grad_norm", "valid_loss"))
+    assert json.loads(line, parse_constant=no_number) == {"step": 1, **nothing, "lr": 0.5}
+    table = CsvLogger(tmp_path)
+    table.log(1, {"valid_loss": math.nan})
+    assert table.path.read_text().splitlines() == ["step,loss,grad_norm,valid_loss,lr", "1,,,,0.5"]
+
+
+# Writes lines up to a step, goes back to half of them, and so on. Fsyncs are left out: they would
+# be all of its time, and a reader is not concerned.
+WRITE_AND_REWIND = """
+import os, sys
+from pathlib import Path
+from trainkit import JsonlLogger
+
+os.fsync = lambda _: None
+logger, last = JsonlLogger(Path(sys.argv[1])), int(sys.argv[2])
+for _ in range(int(sys.argv[3])):
+    for step in range(last // 2 + 1, last + 1):
+        logger.log(step, {"loss": 1 / 3})
+    logger.rewind(last // 2)
+"""
+
+
+def steps_of(content):
+    return [json.loads(line)["step"] for line in content.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("last", "rounds"),
+    [
+        pytest.param(80, 500, id="in one page of the file"),
+        pytest.param(2_000, 30, id="over many pages"),
+    ],
+)
+def test_a_reader_sees_whole_lines_while_another_process_writes_and_rewinds(tmp_path, last, rounds):
+    """In one page even the end of the file is one; beyond, what follows the last newline waits."""
+    path = tmp_path / "metrics.jsonl"
+    logger = JsonlLogger(path)
+    for step in range(1, last // 2 + 1):
+        logger.log(step, {"loss": 1 / 3})
+    logger.close()
+    command = [sys.executable, "-c", WRITE_AND_REWIND, path, str(last), str(rounds)]
+    seen = set()
+    with subprocess.Popen(command) as child:
+        while child.poll() is None:
+            content = path.read_bytes()
+            whole, _, rest = content.rpartition(b"\n")
+            steps = steps_of(whole)
+            assert steps == [*range(1, len(steps) + 1)]
+            assert last // 2 <= len(steps) <= last
+            assert rest == b"" or len(content) > 4096
+            seen.add(len(steps))
+    assert child.returncode == 0
+    assert len(seen) > 10  # it did read while the other wrote
 
 
 def test_without_a_terminal_the_console_gets_plain_lines():

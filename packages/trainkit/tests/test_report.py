@@ -145,9 +145,12 @@ def test_values_that_are_not_finite_are_counted_not_drawn(tmp_path):
     with (directory / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(training_line(9, loss=math.nan)) + "\n")
         file.write(json.dumps(training_line(10, loss=math.inf)) + "\n")
+        file.write(json.dumps(training_line(11, loss=None)) + "\n")  # as they are written now
+        file.write(json.dumps({"step": 11, "valid_loss": None, "wall_seconds": 11}) + "\n")
     page = page_of(directory)
     assert [x for x, _ in curves(page, "training batch")[0]] == list(range(1, 9))
-    assert "2 not finite, not drawn" in page.text
+    assert "4 not finite, not drawn" in page.text
+    assert read_run(directory).best("valid_loss") == 1.5
 
 
 def test_a_line_not_yet_ended_is_left_for_later_and_a_damaged_one_is_named(tmp_path):

@@ -9,8 +9,17 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from trainkit import Execution, RunLock, TokenDataset, TrainConfig, Trainer, make_optimizer
+from trainkit import (
+    Execution,
+    RunLock,
+    TokenDataset,
+    TrainConfig,
+    Trainer,
+    disk_space,
+    make_optimizer,
+)
 from trainkit.fit import at_model
+from trainkit.progress import Progress
 
 
 def read_metrics(trainer):
@@ -131,6 +140,39 @@ def test_a_run_ends_when_the_validation_loss_has_stopped_falling(tmp_path, make_
     assert again.resume() == 14
     again.train()
     assert again.step == 14
+
+
+def no_number(word):
+    raise ValueError(f"{word} is not JSON")
+
+
+def test_an_evaluation_that_is_no_number_is_neither_the_best_nor_the_end(tmp_path, make_trainer):
+    options = {"max_steps": 14, "eval_every": 2, "checkpoint_every": 2, "patience": 3}
+    trainer = make_trainer(tmp_path, keep_best_checkpoint=True, keep_checkpoints=1, **options)
+    losses = iter([math.nan, 5.0, 4.0, math.nan, math.inf, 4.5, 9.9])
+    given = trainer.evaluate
+    trainer.evaluate = lambda: replace(given(), loss=next(losses))
+    trainer.train()
+    assert trainer.step == 12  # stale since step 6
+    assert trainer.progress.least_valid_loss == 4.0
+    assert (trainer.checkpoints.best_step(), trainer.checkpoints.steps()) == (6, [6, 12])
+    text = (trainer.run_dir / "metrics.jsonl").read_text()
+    lines = [json.loads(line, parse_constant=no_number) for line in text.splitlines()]
+    logged = [line["valid_loss"] for line in lines if "valid_loss" in line]
+    assert logged == [None, 5.0, 4.0, None, None, 4.5]
+    again = make_trainer(tmp_path, **options)
+    assert again.resume() == 12
+    assert again.progress == trainer.progress
+
+
+def test_a_state_holds_json_whatever_was_evaluated_and_an_old_one_with_nan_is_no_best():
+    progress = Progress(step=5)
+    progress.note_evaluation(math.nan)
+    assert (progress.valid_loss, progress.least_valid_loss) == (None, None)
+    json.dumps(progress.to_dict(), allow_nan=False)
+    old = Progress.from_dict({**progress.to_dict(), "least_valid_loss": math.nan})
+    old.note_evaluation(3.0)
+    assert (old.least_valid_loss, old.stale_evaluations) == (3.0, 0)
 
 
 def test_in_bf16_the_weights_stay_fp32(tmp_path, make_trainer):

@@ -1,6 +1,5 @@
 """The loss curve of a run, drawn from its metrics."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from trainkit import Metrics, replace_file
+from trainkit.report import read_run
 
 _BLUE, _ORANGE, _GREY = "#3b76af", "#ef8636", "#808080"
 
@@ -35,8 +35,7 @@ class CurveLogger:
 
 def draw_curve(directory: Path, entropy: float | None = None) -> None:
     """Draws training and validation loss of the run in `directory` into its `loss.png`."""
-    text = (directory / "metrics.jsonl").read_text("utf-8")
-    lines = [json.loads(line) for line in text.splitlines()]
+    lines = read_run(directory).metrics
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

@@ -1,6 +1,7 @@
 """What came of a run: its loss on the validation text, and how far that is from the source."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def evaluate_run(trainer: Trainer, data: RunData, directory: Path) -> RunResult:
 
 
 def write_result(result: RunResult) -> None:
-    """Writes `result.json` into the run's directory."""
+    """Writes `result.json` into the run's directory; null where a loss is not finite."""
+    fields = {name: value if _is_json(value) else None for name, value in asdict(result).items()}
     with replace_file(result.directory / "result.json") as file:
-        file.write((json.dumps(asdict(result), indent=2, default=str) + "\n").encode())
+        file.write((json.dumps(fields, indent=2, default=str) + "\n").encode())
+
+
+def _is_json(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)

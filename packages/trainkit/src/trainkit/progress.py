@@ -1,5 +1,6 @@
 """How far a run has come: what must be known, besides tensors, to go on as if never left."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -13,7 +14,7 @@ class Progress:
     evaluated_step: int = 0
     """The step of the last evaluation."""
     valid_loss: float | None = None
-    """What it gave."""
+    """What it gave; None where that was not finite, for which JSON has no number."""
     least_valid_loss: float | None = None
     """The least of all so far."""
     stale_evaluations: int = 0
@@ -36,8 +37,10 @@ class Progress:
 
     def note_evaluation(self, loss: float) -> None:
         """Take note of the validation loss at `step`."""
-        self.evaluated_step, self.valid_loss = self.step, loss
-        if self.least_valid_loss is None or loss < self.least_valid_loss:
+        is_finite, least = math.isfinite(loss), self.least_valid_loss
+        self.evaluated_step, self.valid_loss = self.step, loss if is_finite else None
+        # NaN is never the least: no loss is less than it. An older run may have taken it for that.
+        if is_finite and (least is None or math.isnan(least) or loss < least):
             self.least_valid_loss, self.stale_evaluations = loss, 0
         else:
             self.stale_evaluations += 1

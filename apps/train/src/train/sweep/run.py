@@ -149,7 +149,8 @@ def _shown(words: Sequence[str]) -> str:
 
 def _sentence(row: Outcome) -> str:
     if row.state == "finished":
-        return f"validation loss {row.valid_loss:.4f} nats a token after {row.steps:,} steps"
+        loss = "not finite" if row.valid_loss is None else f"{row.valid_loss:.4f} nats a token"
+        return f"validation loss {loss} after {row.steps:,} steps"
     return f"{row.state} at step {row.steps or 0:,}: {row.problem}"
 
 

@@ -27,7 +27,8 @@ class Outcome:
     steps: int | None = None
     """Updates done; of a run that diverged, the one that it diverged at."""
     valid_loss: float | None = None
-    """Of the last weights on the whole of the validation text, nats a token."""
+    """Of the last weights on the whole of the validation text, nats a token; None, too, where it
+    is not finite."""
     valid_bits_per_byte: float | None = None
     """The same in bits a byte."""
     best_valid_loss: float | None = None

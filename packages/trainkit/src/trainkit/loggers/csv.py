@@ -14,8 +14,9 @@ class CsvLogger:
     """Writes `metrics.csv` into a run's directory anew after each evaluation, and at the end.
 
     A row for each line of `metrics.jsonl`, a cell for each metric of the run, empty where the line
-    has no such: training and evaluation log different ones. Which there are is known only from all
-    lines, so the table is made from them anew, and a resume needs no care.
+    has no such, or one that is not finite: training and evaluation log different ones. Which there
+    are is known only from all lines, so the table is made from them anew, and a resume needs no
+    care.
 
     Args:
         run_dir: the run's, where `metrics.jsonl` grows.

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,9 +11,14 @@ from trainkit.disk_space import is_disk_full
 
 
 class JsonlLogger:
-    """One JSON object a line: `{"step": 10, "loss": 2.5, ...}`.
+    """One JSON object a line: `{"step": 10, "loss": 2.5, ...}`; null for NaN and infinities.
 
-    Each line is written at once, so that neither a reader nor a kill ever sees half of one.
+    A line is there as soon as it is logged, and one that ends in a newline is whole, whoever reads
+    and whenever. What follows the last newline is not a line yet: a reader leaves it for later, as
+    `read_run` does. Each line goes to the system as one write, its newline last, and most are seen
+    whole or not at all; but a kernel may show readers the part of a write that it has done (ext4,
+    tmpfs: of a line that crosses a page, 4 KiB), a full disk takes what fits until that is taken
+    back, and a kill may leave it, until the next `rewind`.
 
     Args:
         path: the file, appended to.
@@ -28,7 +34,8 @@ class JsonlLogger:
         Raises:
             OSError: the disk is full; the file is as it was.
         """
-        line = (json.dumps({"step": step, **metrics}) + "\n").encode()
+        content = {"step": step, **{name: _in_json(value) for name, value in metrics.items()}}
+        line = (json.dumps(content, allow_nan=False) + "\n").encode()
         end = self._file.tell()
         if self._write(line) != len(line):
             self._file.truncate(end)
@@ -63,6 +70,11 @@ class JsonlLogger:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _in_json(value: object) -> object:
+    """`value`, or None for a number that JSON has not: many a reader refuses Python's `NaN`."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _is_kept(line: bytes, step: int) -> bool:

@@ -16,7 +16,7 @@ class RunRecord:
     name: str
     """The directory's."""
     metrics: list[dict[str, float]]
-    """Lines of `metrics.jsonl`."""
+    """Lines of `metrics.jsonl`; NaN where they have null, as for all that is not finite."""
     samples: list[dict[str, Any]]
     """Lines of `samples.jsonl`: `step` and `text`."""
     config: dict[str, Any]
@@ -76,7 +76,7 @@ def read_runs(run_dirs: Sequence[str | PathLike[str]]) -> list[RunRecord]:
 
 
 def _as_floats(line: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in line.items()}
+    return {name: math.nan if value is None else float(value) for name, value in line.items()}
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
