@@ -2,7 +2,10 @@
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from subprocess import PIPE
 from types import SimpleNamespace
 
 import numpy as np
@@ -249,6 +252,60 @@ def test_a_directory_with_a_run_is_not_overwritten(tmp_path, make_trainer):
     with pytest.raises(ValueError, match=r"holds a run that is at step 20.*call resume\(\)"):
         make_trainer(tmp_path).train()
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.fixture
+def updates(monkeypatch) -> list[int]:
+    """Grows with each update of any trainer: the steps that were made."""
+    made = []
+    update = Trainer._update
+
+    def count(trainer, batch):
+        made.append(trainer.step)
+        return update(trainer, batch)
+
+    monkeypatch.setattr(Trainer, "_update", count)
+    return made
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_told_before_the_first_step(
+    tmp_path, make_trainer, monkeypatch, updates
+):
+    trainer = make_trainer(tmp_path)
+    needed = disk_space.checkpoint_bytes(trainer.model, trainer.optimizer)
+    monkeypatch.setattr(disk_space, "free_bytes", lambda path: needed - 1)
+    with pytest.raises(OSError, match=r"a checkpoint takes 0\.\d MB, .*checkpoints has .*room"):
+        trainer.train()
+    assert updates == []
+    assert not trainer.checkpoints.directory.exists()
+    monkeypatch.setattr(disk_space, "free_bytes", lambda path: 2 * needed)
+    trainer.train()
+    assert updates == [*range(20)]
+
+
+HOLD_A_RUN = """
+import sys, time
+from pathlib import Path
+from trainkit import RunLock
+with RunLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_run_that_another_process_trains_is_refused_before_the_first_step(
+    tmp_path, make_trainer, updates
+):
+    trainer = make_trainer(tmp_path)
+    command = [sys.executable, "-c", HOLD_A_RUN, str(trainer.run_dir)]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as child:
+        assert child.stdout.readline() == "held\n"
+        with pytest.raises(BlockingIOError, match=f"in use by process {child.pid} "):
+            trainer.train()
+        assert updates == []
+        assert [path.name for path in trainer.run_dir.iterdir()] == ["lock"]
+    trainer.train()
+    assert updates == [*range(20)]
 
 
 def test_what_does_not_fit_together_is_refused_before_the_first_step(
