@@ -91,6 +91,9 @@ def run(directory, name, options, come_to=lambda place: None):
         return child
     trainer = None
     try:
+        # After a fork torch makes its pool of threads anew, in the first thread that asks for it;
+        # where two of autograd's asked at once, one found none, and the process was aborted.
+        torch.set_num_threads(1)
         compile_by_torchs_own_operations(come_to)
         model = make_model()
         trainer = make_trainer(
