@@ -22,8 +22,8 @@ from measuring import peak_rss_bytes
 Figures = dict[str, float]
 Round = Callable[[], Figures]
 PROOF_STEPS, PROOF_ROWS = 20, 2
-# Of the losses of twenty steps.
-TOLERANCE, BF16_TOLERANCE = 1e-5, 1e-2
+# Of the losses of twenty steps 4e-7 and 3e-5 were seen, of the loss's gradients in bf16 1e-3.
+TOLERANCE, BF16_TOLERANCE = 1e-5, 3e-3
 
 
 @dataclass(frozen=True)
