@@ -83,34 +83,16 @@ def make_rope(dtype):
     return RotaryPositionalEmbedding(THETA, HEAD_DIM, CONTEXT_LENGTH, dtype=dtype)
 
 
-def make_attention(*, dtype, impl, generator):
-    # With norms: where scores are of 1e8, their rounding decides which key is chosen.
-    return MultiheadSelfAttention(
-        D_MODEL,
-        4,
-        make_rope(dtype),
-        num_kv_heads=2,
-        head_dim=HEAD_DIM,
-        qk_norm=True,
-        dtype=dtype,
-        impl=impl,
-        generator=generator,
-    )
+# With norms: where scores are of 1e8, their rounding decides which key is chosen.
+HEADS = {"num_kv_heads": 2, "head_dim": HEAD_DIM, "qk_norm": True}
 
 
-def make_block(*, dtype, impl, generator):
-    return TransformerBlock(
-        D_MODEL,
-        4,
-        12,
-        make_rope(dtype),
-        num_kv_heads=2,
-        head_dim=HEAD_DIM,
-        qk_norm=True,
-        dtype=dtype,
-        impl=impl,
-        generator=generator,
-    )
+def make_attention(**options):
+    return MultiheadSelfAttention(D_MODEL, 4, make_rope(options["dtype"]), **HEADS, **options)
+
+
+def make_block(**options):
+    return TransformerBlock(D_MODEL, 4, 12, make_rope(options["dtype"]), **HEADS, **options)
 
 
 def relu2(x):
