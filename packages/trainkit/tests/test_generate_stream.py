@@ -81,3 +81,20 @@ def test_bad_input_is_refused_at_the_call(make_model):
         generate_stream(make_model(), [], 5)
     with pytest.raises(ValueError, match="max_new_tokens"):
         generate_stream(make_model(), [1], -5)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_who_writes_into_a_step_changes_nothing_that_follows(make_model, use_cache):
+    def written(spoil):
+        steps = generate_stream(
+            make_model(), [[1, 2], [3, 4]], 6, Sampling(0.0), use_cache=use_cache
+        )
+        ids = []
+        for step in steps:
+            ids.append(step.token_ids.tolist())
+            if spoil:
+                step.token_ids.fill_(0)
+                step.is_new.fill_(False)
+        return ids
+
+    assert written(spoil=True) == written(spoil=False)

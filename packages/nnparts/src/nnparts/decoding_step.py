@@ -12,13 +12,14 @@ from nnparts.block import TransformerBlock
 from nnparts.embedding import Embedding
 from nnparts.feed_forward import FeedForward, SwiGLU
 from nnparts.kernels import FAST
-from nnparts.kv_cache import KVCache, LayerCache
+from nnparts.kv_cache import KVCache, NextPosition
 from nnparts.linear import Linear
 from nnparts.masks import decoder_mask, positions_in_documents
 from nnparts.model import TransformerLM
 from nnparts.norm import RMSNorm
 from nnparts.packed_product import Product, products
 from nnparts.rope import RotaryPositionalEmbedding
+from nnparts.row_norm import row_norm
 
 _KNOWN = (
     TransformerLM,
@@ -43,8 +44,8 @@ class DecodingStep:
     With one token a row, the time goes into reading weights and into calling operations. So the
     weights are laid out for few rows (`packed_product`); those that multiply the same vectors, of
     q, k and v and of w1 and w3, are one matrix; queries and keys are rotated together, as complex
-    numbers, by rows that all layers share. The model itself is not touched, and what it computes
-    is the definition: tests hold the two equal.
+    numbers, by rows that all layers share; norms take four operations (`row_norm`). The model
+    itself is not touched, and what it computes is the definition: tests hold the two equal.
 
     The copy costs a second time the weights' memory, and later changes of a weight are not seen.
 
@@ -63,7 +64,7 @@ class DecodingStep:
         weights = [weight for block in blocks for weight in _block_weights(block)]
         made = iter(products([*weights, model.lm_head.weight], rows))
         self._blocks = [_BlockStep(block, made) for block in blocks]
-        self._ln_final, self._head = model.ln_final.forward, next(made)
+        self._ln_final, self._head = row_norm(model.ln_final), next(made)
 
     @torch.inference_mode()
     def __call__(
@@ -78,10 +79,7 @@ class DecodingStep:
             IndexError: an id is outside the vocabulary.
             ValueError: the cache is full, or made for another batch size.
         """
-        if cache.length >= self.config.context_length:
-            raise ValueError(
-                f"the cache is full: context_length is {self.config.context_length}; reset it"
-            )
+        places = cache.next_position(len(token_ids))
         is_token = cache.extend_attention_mask(None, 1)
         mask = decoder_mask(
             1,
@@ -91,8 +89,8 @@ class DecodingStep:
             device=token_ids.device,
         )
         x, turn = self._embed(token_ids, _places(cache.length, is_token))
-        for index, block in enumerate(self._blocks):
-            x = block(x, turn, mask, cache.layer(index))
+        for block, place in zip(self._blocks, places, strict=True):
+            x = block(x, turn, mask, place)
         cache.length += 1
         logits = self._head(self._ln_final(x))
         cap = self.config.logit_soft_cap
@@ -140,8 +138,7 @@ class _BlockStep:
     """What `TransformerBlock` computes, for vectors `(batch, d_model)`."""
 
     def __init__(self, block: TransformerBlock, made: Iterator[Product]) -> None:
-        # Not the modules' calls, which look for hooks.
-        self._ln1, self._ln2 = block.ln1.forward, block.ln2.forward
+        self._ln1, self._ln2 = row_norm(block.ln1), row_norm(block.ln2)
         self._is_post_norm = block.is_post_norm
         self._attn = _AttentionStep(block.attn, next(made), next(made))
         self._feed = _feed_forward(block.ffn, next(made), next(made))
@@ -151,12 +148,12 @@ class _BlockStep:
         x: Float[Tensor, "batch d_model"],
         turn: Tensor | None,
         mask: Tensor | None,
-        cache: LayerCache,
+        place: NextPosition,
     ) -> Float[Tensor, "batch d_model"]:
         if self._is_post_norm:
-            x = self._ln1(self._attn(x, turn, mask, cache).add_(x))
+            x = self._ln1(self._attn(x, turn, mask, place).add_(x))
             return self._ln2(self._feed(x).add_(x))
-        x = self._attn(self._ln1(x), turn, mask, cache).add_(x)
+        x = self._attn(self._ln1(x), turn, mask, place).add_(x)
         return self._feed(self._ln2(x)).add_(x)
 
 
@@ -167,30 +164,33 @@ class _AttentionStep:
         self._attn, self._qkv, self._output = attn, qkv, output
         self._counts = (attn.num_heads, 2 * attn.num_kv_heads)
         self._turned = attn.num_heads + attn.num_kv_heads
+        norms = attn.q_norm, attn.k_norm
+        self._q_norm, self._k_norm = (None if norm is None else row_norm(norm) for norm in norms)
 
     def __call__(
         self,
         x: Float[Tensor, "batch d_model"],
         turn: Complex[Tensor, "*places pairs"] | None,
         mask: Bool[Tensor, "... 1 keys"] | None,
-        cache: LayerCache,
+        place: NextPosition,
     ) -> Float[Tensor, "batch d_model"]:
         attn, batch = self._attn, len(x)
         heads = self._qkv(x).view(batch, -1, 1, attn.head_dim)  # of queries, keys and values
-        if attn.q_norm is not None and attn.k_norm is not None:
-            heads = _normalize(heads, attn.q_norm, attn.k_norm, self._counts)
+        if self._q_norm is not None and self._k_norm is not None:
+            heads = _normalize(heads, self._q_norm, self._k_norm, self._counts)
         if turn is not None:
-            _turn_(heads[:, : self._turned], turn)
+            _turn_(heads.narrow(1, 0, self._turned), turn)
         query, others = heads.split(self._counts, dim=1)
-        key, value = cache.append_heads(others)
-        mixed = attn.kernels.grouped_query_attention(query, key, value, mask)
+        place.slot.copy_(others)
+        keys, values = place.keys.to(query.dtype), place.values.to(query.dtype)
+        mixed = attn.kernels.grouped_query_attention(query, keys, values, mask)
         return self._output(mixed.reshape(batch, -1))
 
 
 def _normalize(
     heads: Float[Tensor, "batch heads 1 head_dim"],
-    q_norm: RMSNorm,
-    k_norm: RMSNorm,
+    q_norm: Sublayer,
+    k_norm: Sublayer,
     counts: tuple[int, int],
 ) -> Float[Tensor, "batch heads 1 head_dim"]:
     """The `heads` with the queries, the first, and the keys, the next, normalized."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from trainkit.model_state import unwrap
 from trainkit.prompts import Prompts, tokens_from
+from trainkit.token_rows import TokenRows
 
 
 class DecodingWindow:
@@ -39,17 +40,18 @@ class DecodingWindow:
         self.cache = KVCache.for_model(bare, len(prompts.starts)) if use_cache else None
         self.starts = list(prompts.starts)
 
-    def next_logits(self, rows: Int64[Tensor, "batch seq"]) -> Float[Tensor, "batch vocab_size"]:
+    def next_logits(self, rows: TokenRows) -> Float[Tensor, "batch vocab_size"]:
         """`(batch, vocab_size)` logits of what follows `rows`, one token longer at each call."""
-        self._slide(rows.shape[1])
-        start = min(self.starts)
-        if self.cache is None:
-            return self._last_logits(rows[:, start:], **self._padding(rows))
-        if self.cache.length and self.one_more is not None:
-            return self.one_more(rows[:, -1], self.cache)
-        if self.cache.length:
-            return self._last_logits(rows[:, start + self.cache.length :], cache=self.cache)
-        return self._last_logits(rows[:, start:], cache=self.cache, **self._padding(rows))
+        self._slide(len(rows))
+        if self.cache is not None and self.cache.length:
+            if self.one_more is not None:
+                return self.one_more(rows.last, self.cache)
+            return self._last_logits(rows.last[:, None], cache=self.cache)
+        token_ids = rows.token_ids
+        arguments: dict[str, Any] = self._padding(token_ids)
+        if self.cache is not None:
+            arguments["cache"] = self.cache
+        return self._last_logits(token_ids[:, min(self.starts) :], **arguments)
 
     def _last_logits(
         self, token_ids: Int64[Tensor, "batch seq"], **arguments: Any

@@ -14,7 +14,7 @@ are enough. Of 10,000 logits 64 are found in 27 us, 256 in 62; a sort of all tak
 def draw(
     logits: Float[Tensor, "batch vocab_size"],
     sampling: Sampling,
-    uniforms: Float64[Tensor, " batch"],
+    uniforms: Float64[Tensor, " batch"] | None,
     seen: Bool[Tensor, "batch vocab_size"] | None = None,
 ) -> Int64[Tensor, " batch"]:
     """Token ids distributed as `next_token_probs(logits, sampling, seen)`, by inverting the sum.
@@ -26,7 +26,7 @@ def draw(
     Args:
         logits: `(batch, vocab_size)`.
         sampling: the parameters.
-        uniforms: `(batch,)`, in [0, 1); without effect at temperature 0.
+        uniforms: `(batch,)`, in [0, 1); None at temperature 0.
         seen: `(batch, vocab_size)`, True for tokens that came before; None: nothing did.
 
     Returns:
@@ -35,6 +35,7 @@ def draw(
     logits = penalize_repetition(logits.float(), seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
+    assert uniforms is not None, "a temperature above 0 leaves it to a number which token comes"
     scaled = scale(logits, sampling.temperature)
     if sampling.top_k is None and sampling.top_p is None:
         if sampling.min_p is not None:

@@ -14,9 +14,10 @@ from trainkit.drawing import draw
 from trainkit.evaluate import eval_mode
 from trainkit.model_state import unwrap
 from trainkit.prompts import Prompt, Prompts, read_prompts
-from trainkit.row_streams import next_uniforms, row_streams
+from trainkit.row_streams import RowStreams, row_streams
 from trainkit.sampling import Sampling
 from trainkit.stopping import StopFinder, Stopping
+from trainkit.token_rows import TokenRows
 
 _TOKENS_TO_COPY = 32  # a copy of the weights costs 40 steps' gain with one row, 10 with eight
 
@@ -111,13 +112,12 @@ def generate(
         use_cache=use_cache,
         log_probs=False,
     )
-    columns = [prompts.token_ids.where(prompts.is_token, pad_token)]
+    rows = TokenRows(prompts.token_ids.where(prompts.is_token, pad_token))
     for step in steps:
-        columns.append(step.token_ids[:, None])
+        rows.append(step.token_ids)
         if on_token is not None:
             on_token(step.token_ids)
-    rows = torch.cat(columns, dim=1)
-    return rows if prompts.is_batch else rows[0]
+    return rows.token_ids if prompts.is_batch else rows.token_ids[0]
 
 
 def generate_stream(
@@ -179,7 +179,7 @@ def _stream(
     *,
     stopping: Stopping,
     pad_token: int,
-    streams: list[torch.Generator],
+    streams: RowStreams,
     use_cache: bool,
     log_probs: bool,
 ) -> Generator[Step]:
@@ -209,7 +209,7 @@ def _steps(
         window = DecodingWindow(model, prompts, use_cache=use_cache, one_more=one_more)
         for _ in range(max_new_tokens):
             with torch.no_grad():  # not around the yield, where it would be the caller's too
-                step = rows.extend(window.next_logits(rows.token_ids))
+                step = rows.extend(window.next_logits(rows.tokens))
             yield step
             if rows.have_all_ended():
                 return
@@ -232,15 +232,16 @@ class _Rows:
         prompts: Prompts,
         sampling: Sampling,
         stops: StopFinder,
-        streams: list[torch.Generator],
+        streams: RowStreams,
         *,
         pad_token: int,
         vocab_size: int,
         log_probs: bool,
     ) -> None:
-        self.token_ids = prompts.token_ids
-        self.has_ended = torch.zeros(len(streams), dtype=torch.bool, device=self.token_ids.device)
-        self._prompt_length = self.token_ids.shape[1]
+        self.tokens = TokenRows(prompts.token_ids)
+        device = prompts.token_ids.device
+        self.has_ended = torch.zeros(len(streams), dtype=torch.bool, device=device)
+        self._prompt_length = len(self.tokens)
         self._sampling, self._stops, self._streams = sampling, stops, streams
         self._pad_token, self._log_probs = pad_token, log_probs
         self._seen = None if sampling.repetition_penalty == 1 else prompts.seen(vocab_size)
@@ -248,21 +249,23 @@ class _Rows:
     def extend(self, logits: Float[Tensor, "batch vocab_size"]) -> Step:
         """Draw a token for each row."""
         logits = logits.float()
-        token_ids = draw(logits, self._sampling, next_uniforms(self._streams), self._seen)
+        # At temperature 0 nothing is left to chance.
+        uniforms = self._streams.next_uniforms() if self._sampling.temperature else None
+        token_ids = draw(logits, self._sampling, uniforms, self._seen)
         is_new = ~self.has_ended
-        token_ids = token_ids.where(is_new, self._pad_token)[:, None]  # (batch, 1)
-        self.token_ids = torch.cat([self.token_ids, token_ids], dim=1)
-        if self._seen is not None:
-            self._seen.scatter_(1, token_ids, True)
         if self._stops:
-            self.has_ended = self.has_ended | self._stops.ends(
-                self.token_ids[:, self._prompt_length :]
-            )
+            token_ids = token_ids.where(is_new, self._pad_token)
+        self.tokens.append(token_ids)
+        if self._seen is not None:
+            self._seen.scatter_(1, token_ids[:, None], True)
+        if self._stops:
+            new_ids = self.tokens.token_ids[:, self._prompt_length :]
+            self.has_ended = self.has_ended | self._stops.ends(new_ids)
         log_probs = None
         if self._log_probs:
-            log_probs = logits.gather(1, token_ids).squeeze(1) - logits.logsumexp(dim=1)
-            log_probs = log_probs.where(is_new, 0.0)
-        return Step(token_ids.squeeze(1), log_probs, is_new)
+            chosen = logits.gather(1, token_ids[:, None]).squeeze(1)
+            log_probs = (chosen - logits.logsumexp(dim=1)).where(is_new, 0.0)
+        return Step(token_ids.clone(), log_probs, is_new)  # a copy: the caller may write into it
 
     def have_all_ended(self) -> bool:
         """Whether nothing is left to write. Asked only where rows may end: a GPU is waited for."""

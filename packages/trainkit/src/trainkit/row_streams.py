@@ -1,10 +1,12 @@
 """Random numbers for decoding: every row of a batch has a stream of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
+
+_AT_ONCE = 64  # numbers of a row
 
 
 def row_streams(
@@ -12,8 +14,8 @@ def row_streams(
     device: torch.device,
     seed: int | Sequence[int] | None,
     generator: torch.Generator | None,
-) -> list[torch.Generator]:
-    """One generator a row. Their seeds are drawn one by one, so more rows change no earlier one.
+) -> "RowStreams":
+    """A stream for each row. Their seeds are drawn one by one, so more rows change no earlier one.
 
     Args:
         batch_size: number of rows.
@@ -31,18 +33,37 @@ def row_streams(
     elif seed is not None:
         if len(seed) != batch_size:
             raise ValueError(f"one seed for each of {batch_size} rows is needed, got {len(seed)}")
-        return [torch.Generator(device).manual_seed(row_seed) for row_seed in seed]
+        return RowStreams([torch.Generator(device).manual_seed(row_seed) for row_seed in seed])
     source = torch.device("cpu") if generator is None else generator.device
-    return [
-        torch.Generator(device).manual_seed(
-            int(torch.randint(2**63 - 1, (), generator=generator, device=source))
-        )
+    seeds = [
+        int(torch.randint(2**63 - 1, (), generator=generator, device=source))
         for _ in range(batch_size)
     ]
+    return RowStreams([torch.Generator(device).manual_seed(row_seed) for row_seed in seeds])
 
 
-def next_uniforms(streams: list[torch.Generator]) -> Float64[Tensor, " batch"]:
-    """The next number of every row's stream, in [0, 1)."""
-    return torch.cat(
-        [torch.rand(1, generator=s, dtype=torch.float64, device=s.device) for s in streams]
-    )
+class RowStreams:
+    """What rows are drawn by: a stream of numbers for each, see `row_streams`."""
+
+    def __init__(self, generators: list[torch.Generator]) -> None:
+        self._generators = generators
+        self._numbers: Iterator[Float64[Tensor, " batch"]] = iter(())
+
+    def __len__(self) -> int:
+        return len(self._generators)
+
+    def next_uniforms(self) -> Float64[Tensor, " batch"]:
+        """The next number of every row's stream, in [0, 1)."""
+        numbers = next(self._numbers, None)
+        if numbers is None:
+            self._numbers = iter(self._draw())
+            numbers = next(self._numbers)
+        return numbers
+
+    def _draw(self) -> tuple[Float64[Tensor, " batch"], ...]:
+        # Many at a time: one by one eight rows took 40 us a token, 1 % of its time.
+        columns = [
+            torch.rand(_AT_ONCE, generator=each, dtype=torch.float64, device=each.device)
+            for each in self._generators
+        ]
+        return torch.stack(columns, dim=1).unbind()
