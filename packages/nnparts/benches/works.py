@@ -70,13 +70,12 @@ def make_optimizer(engine: Engine, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), fused=True, **knobs)
 
 
-def training_step(job: Job) -> Callable[[Tensor, Tensor], Tensor]:
-    """Loss, gradients, clipping, update, as each engine's user writes it."""
+def training_step(job: Job, model: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """Loss, gradients, clipping, update of the engine's model, as its user writes it."""
     engine = ENGINES[job.engine]
-    model = engine.build(reference_model()).train()
     optimizer = make_optimizer(engine, model)
     clip = optimkit.clip_grad_norm_ if engine.module == "nnparts" else nn.utils.clip_grad_norm_
-    loss_of = torch.compile(engine.loss, dynamic=False) if job.compile else engine.loss
+    loss_of = torch.compile(engine.loss) if job.compile else engine.loss
 
     def step(inputs: Tensor, targets: Tensor) -> Tensor:
         optimizer.zero_grad(set_to_none=True)
@@ -96,24 +95,28 @@ def training_step(job: Job) -> Callable[[Tensor, Tensor], Tensor]:
 
 def prove_step(job: Job) -> list[float]:
     """Losses of equal steps, computed as they are timed: precision, compiling, parts."""
-    job, _ = as_timed(job)
-    step = training_step(replace(job, at_once=1) if job.at_once else job)
+    model = training_model(job)
+    job, _ = as_timed(job, model)
+    step = training_step(replace(job, at_once=1) if job.at_once else job, model)
     return [float(step(*batch(PROOF_ROWS, seed))) for seed in range(PROOF_STEPS)]
 
 
-def measured(job: Job) -> tuple[Job, str]:
+def training_model(job: Job) -> nn.Module:
+    """The engine's model."""
+    return ENGINES[job.engine].build(reference_model()).train()
+
+
+def measured(job: Job, model: nn.Module) -> tuple[Job, str]:
     """Ours with all that `trainkit` measures, for a run of 10,000 steps."""
-    chosen, summary = choose_execution(
-        reference_model(), Batch(*batch(job.batch_size)), passes=10_000
-    )
+    chosen, summary = choose_execution(model, Batch(*batch(job.batch_size)), passes=10_000)
     job = replace(job, precision=chosen.precision, compile=chosen.compile)
     return replace(job, at_once=chosen.sequences_at_once), summary
 
 
-def in_parts(job: Job) -> tuple[Job, str]:
+def in_parts(job: Job, model: nn.Module) -> tuple[Job, str]:
     """Ours in its own precision, not compiled, with as many sequences at once as is measured."""
     chosen, summary = choose_execution(
-        reference_model(),
+        model,
         Batch(*batch(job.batch_size)),
         passes=10_000,
         precision=job.precision,
@@ -122,18 +125,22 @@ def in_parts(job: Job) -> tuple[Job, str]:
     return replace(job, at_once=chosen.sequences_at_once), summary
 
 
-def as_timed(job: Job) -> tuple[Job, str]:
-    """The job with what is to be measured first, and what was chosen."""
+def as_timed(job: Job, model: nn.Module) -> tuple[Job, str]:
+    """The job with what is to be measured first, on the model to be trained, and what was chosen.
+
+    On the same model, as `train` does it: what is compiled to be timed is not compiled again.
+    """
     if job.precision == "measured":
-        return measured(job)
-    return in_parts(job) if job.in_parts else (job, "")
+        return measured(job, model)
+    return in_parts(job, model) if job.in_parts else (job, "")
 
 
 def prepare_step(job: Job) -> tuple[str, Round]:
     """Tokens a second of one step, and the most memory since the choice was made."""
-    job, said = as_timed(job)
+    model = training_model(job)
+    job, said = as_timed(job, model)
     forget_peak()
-    step, (inputs, targets) = training_step(job), batch(job.batch_size)
+    step, (inputs, targets) = training_step(job, model), batch(job.batch_size)
     step(inputs, targets)
 
     def one_round() -> Figures:
