@@ -5,7 +5,8 @@ from trainkit.atomic import replace_file
 from trainkit.batch import Batch, get_batch, rank_rows
 from trainkit.bigrams import start_from_bigrams
 from trainkit.checkpoint import load_checkpoint, save_checkpoint
-from trainkit.checkpoint_manager import CheckpointManager, CheckpointState
+from trainkit.checkpoint_manager import CheckpointManager
+from trainkit.checkpoint_state import CheckpointState
 from trainkit.config import TrainConfig
 from trainkit.dataset import TokenDataset
 from trainkit.ema import WeightAverage

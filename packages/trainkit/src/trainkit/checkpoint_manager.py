@@ -12,13 +12,9 @@ checkpoints/
 Of a model that is divided among ranks it holds a shard from each: see `checkpoint_files`.
 """
 
-import json
-import math
-import re
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -27,13 +23,7 @@ from typing import Any, TypeVar
 from torch import nn
 from torch.optim import Optimizer
 
-from trainkit.atomic import (
-    current_directory,
-    remove_directory,
-    replace_directory,
-    replace_file,
-    settle,
-)
+from trainkit.atomic import current_directory, replace_directory, settle
 from trainkit.background import BackgroundCall
 from trainkit.checkpoint_files import (
     Pattern,
@@ -44,6 +34,8 @@ from trainkit.checkpoint_files import (
     write_shards,
     write_whole,
 )
+from trainkit.checkpoint_index import CheckpointIndex, Kept
+from trainkit.checkpoint_state import STATE, CheckpointState, read_state
 from trainkit.disk_space import is_disk_full, require_space
 from trainkit.manifest import (
     MANIFEST,
@@ -58,22 +50,7 @@ from trainkit.ranks import Ranks
 from trainkit.snapshot import Content, SnapshotBuffer, content_of
 from trainkit.tensor_file import Tensors
 
-_LATEST = "latest"
-_STATE = "state.json"
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class CheckpointState:
-    """What a checkpoint holds besides tensors."""
-
-    step: int
-    """Updates done when it was saved."""
-    extra: dict[str, Any]
-    """What the caller of `save` gave."""
-    metric: float | None = None
-    """How good it was, less is better; None where nobody said, or it was not finite."""
 
 
 class CheckpointManager:
@@ -110,7 +87,8 @@ class CheckpointManager:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         self.directory = Path(directory)
-        self.keep, self.keep_every, self.keep_best = keep, keep_every, keep_best
+        self._index = CheckpointIndex(self.directory)
+        self._kept = Kept(keep, keep_every, keep_best)
         self._in_background, self._writing = in_background, Lock()
         self._pending: BackgroundCall | None = None
         self._buffer = SnapshotBuffer()
@@ -147,13 +125,12 @@ class CheckpointManager:
         """
         self.wait()
         content = content_of(model, optimizer, more)
-        state = {"step": step, "metric": _finite(metric), "extra": extra or {}}
-        state_bytes = (json.dumps(state, indent=2) + "\n").encode()
+        state = CheckpointState(step, extra or {}, metric).to_bytes()
         if self._in_background:
-            self._hand_over(step, content, state_bytes)
+            self._hand_over(step, content, state)
         else:
-            self._write(step, content, state_bytes)
-        return self._path(step)
+            self._write(step, content, state)
+        return self._index.path(step)
 
     @property
     def is_saving(self) -> bool:
@@ -249,32 +226,15 @@ class CheckpointManager:
         Raises:
             DamagedCheckpointError: `latest` names no checkpoint that is there.
         """
-        latest = self.directory / _LATEST
-        if not latest.exists():  # killed between the first checkpoint and its name, or never saved
-            return max(self.steps(), default=None)
-        name = latest.read_text(encoding="utf-8", errors="replace").strip()
-        steps = {self._path(step).name: step for step in self.steps()}
-        if name not in steps:
-            if fall_back and steps:
-                return max(steps.values())
-            raise DamagedCheckpointError(
-                f"{latest} names {name!r}, which is not there; write the name of another "
-                f"checkpoint into it, there are those of steps {self.steps()}"
-            )
-        return steps[name]
+        return self._index.latest_step(fall_back=fall_back)
 
     def best_step(self) -> int | None:
         """The step of the least metric, the earliest of several; None where none has one."""
-        metrics = {step: self._metric(step) for step in self.steps()}
-        known = [(metric, step) for step, metric in metrics.items() if metric is not None]
-        return min(known)[1] if known else None
+        return self._index.best_step()
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
-        if not self.directory.is_dir():
-            return []
-        found = {_step_of(path.name.removesuffix(".retired")) for path in self.directory.iterdir()}
-        return sorted(step for step in found if step is not None)
+        return self._index.steps()
 
     def _with_checkpoint(self, step: int | None, use: Callable[[Path], T], *, fall_back: bool) -> T:
         """`use` of the directory of checkpoint `step`, or of the newest before it that is whole."""
@@ -286,7 +246,7 @@ class CheckpointManager:
                 f"{self.directory}; there are those of steps {self.steps()}"
             )
         try:
-            return use(current_directory(self._path(step)))
+            return use(current_directory(self._index.path(step)))
         except DamagedCheckpointError as error:
             earlier = [other for other in self.steps() if other < step]
             if not fall_back or not earlier:
@@ -342,7 +302,7 @@ class CheckpointManager:
         self.directory.mkdir(parents=True, exist_ok=True)
         settle(self.directory)
         require_space(self.directory, content.nbytes)
-        return opened.enter_context(replace_directory(self._path(step)))
+        return opened.enter_context(replace_directory(self._index.path(step)))
 
     def _finish(
         self,
@@ -352,31 +312,11 @@ class CheckpointManager:
         state: bytes,
         opened: ExitStack,
     ) -> None:
-        (staging / _STATE).write_bytes(state)
-        (staging / MANIFEST).write_bytes(manifest_bytes(digests | {_STATE: FileDigest.of(state)}))
+        (staging / STATE).write_bytes(state)
+        (staging / MANIFEST).write_bytes(manifest_bytes(digests | {STATE: FileDigest.of(state)}))
         opened.close()
-        with replace_file(self.directory / _LATEST) as file:
-            file.write(f"{self._path(step).name}\n".encode())
-        self._prune(step)
-
-    def _prune(self, newest: int) -> None:
-        past = [step for step in self.steps() if step <= newest]
-        kept = set(past[-self.keep :])
-        if self.keep_every is not None:
-            kept |= {step for step in past if step % self.keep_every == 0}
-        if self.keep_best and (best := self.best_step()) is not None and best <= newest:
-            kept.add(best)
-        for step in set(self.steps()) - kept:
-            remove_directory(self._path(step))
-
-    def _metric(self, step: int) -> float | None:
-        try:
-            return _read_state(current_directory(self._path(step))).metric
-        except DamagedCheckpointError:
-            return None
-
-    def _path(self, step: int) -> Path:
-        return self.directory / f"step-{step:06d}"
+        self._index.point_to(step)
+        self._index.prune(step, self._kept)
 
 
 def _stays_whole(_: str) -> None:
@@ -387,7 +327,7 @@ def _read_checkpoint(
     directory: Path, model: nn.Module, optimizer: Optimizer | None
 ) -> CheckpointState:
     verify_directory(directory)
-    state = _read_state(directory)
+    state = read_state(directory)
     weights, _ = read_file(directory, "model", model_pattern(model))
     check_model_tensors(weights, model)
     if optimizer is not None:
@@ -398,24 +338,3 @@ def _read_checkpoint(
         load_optimizer_tensors(tensors, description, optimizer)
     copy_model_tensors(weights, model)
     return state
-
-
-def _read_state(directory: Path) -> CheckpointState:
-    path = directory / _STATE
-    try:
-        content = json.loads(path.read_bytes())
-        # Finite: version 0.1 saved NaN, than which no metric is less.
-        return CheckpointState(content["step"], content["extra"], _finite(content.get("metric")))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedCheckpointError(
-            f"{path} is not what a checkpoint's state is ({error}); take another checkpoint"
-        ) from error
-
-
-def _finite(metric: float | None) -> float | None:
-    return metric if metric is not None and math.isfinite(metric) else None
-
-
-def _step_of(name: str) -> int | None:
-    match = re.fullmatch(r"step-(\d+)", name)
-    return int(match[1]) if match else None
