@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,7 +14,7 @@ from nnparts.block import TransformerBlock
 from nnparts.config import TransformerConfig
 from nnparts.embedding import Embedding
 from nnparts.kernels import Impl
-from nnparts.kv_cache import KVCache
+from nnparts.kv_cache import KVCache, LayerCache
 from nnparts.linear import Linear
 from nnparts.masks import decoder_mask, positions_in_documents
 from nnparts.norm import RMSNorm
@@ -201,10 +202,13 @@ class TransformerLM(torch.nn.Module):
         document_ids: Int[Tensor, "... seq"] | None = None,
         attention_mask: Bool[Tensor, "... seq"] | None = None,
         cache: KVCache | None = None,
+        compile_blocks: bool = False,
     ) -> Float[Tensor, "... seq d_model"]:
         """What the head reads: `forward` without its last matrix, for losses that need no logits.
 
-        Arguments and errors are those of `forward`.
+        Arguments and errors are those of `forward`. With `compile_blocks` each block is a call of
+        one compiled function: blocks are alike, so that is compiled once, however deep the model.
+        Not with a cache.
         """
         start, seq = (0 if cache is None else cache.length), token_ids.shape[-1]
         self._check_call(start, seq, token_positions, document_ids, attention_mask, cache)
@@ -223,11 +227,12 @@ class TransformerLM(torch.nn.Module):
         )
         x = self._embed(token_ids, token_positions, start)
         rotated = token_positions if self.config.positions == "rope" else None
+        run = _compiled_run() if compile_blocks and cache is None else _run
         for index, layer in enumerate(self.layers):
             if self.checkpoints_blocks and cache is None and torch.is_grad_enabled():
-                x = checkpoint(layer, x, rotated, mask=mask, use_reentrant=False)
+                x = checkpoint(run, layer, x, rotated, mask, use_reentrant=False)
             else:
-                x = layer(x, rotated, mask=mask, cache=cache and cache.layer(index))
+                x = run(layer, x, rotated, mask, cache and cache.layer(index))
         if cache is not None:
             # Only now: a pass that fails midway leaves the cache as it was.
             cache.length += seq
@@ -269,6 +274,22 @@ class TransformerLM(torch.nn.Module):
                 token_positions = torch.arange(start, end, device=token_ids.device)
             x = x + self.position_embeddings(token_positions)
         return functional.dropout(x, self.config.dropout if self.training else 0.0)
+
+
+def _run(
+    block: torch.nn.Module,
+    x: Float[Tensor, "... seq d_model"],
+    token_positions: Int[Tensor, "... seq"] | None,
+    mask: Bool[Tensor, "... seq keys"] | None,
+    cache: LayerCache | None = None,
+) -> Float[Tensor, "... seq d_model"]:
+    return block(x, token_positions, mask=mask, cache=cache)
+
+
+@lru_cache
+def _compiled_run() -> Callable[..., Tensor]:
+    """`_run`, compiled; one for the process, so that blocks of one shape share what is compiled."""
+    return torch.compile(_run)
 
 
 def _make_rope(

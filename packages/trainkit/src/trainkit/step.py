@@ -14,7 +14,7 @@ from trainkit.batch import Batch
 from trainkit.config import TrainConfig
 from trainkit.data_parallel import data_parallel
 from trainkit.execution import Execution
-from trainkit.loss import batch_loss
+from trainkit.loss import batch_loss, compiled_loss
 from trainkit.loss_scale import LossScale
 from trainkit.precision import precision_context
 from trainkit.ranks import Ranks
@@ -74,7 +74,7 @@ class Stepper:
                 "a model that is divided among ranks is not compiled: use compile=False, or leave"
                 " it whole on every rank"
             )
-        loss = torch.compile(batch_loss) if execution.compile else batch_loss
+        loss = compiled_loss(model) if execution.compile else batch_loss
         # The hooks of a divided model sum its gradients themselves, at every micro batch: waiting
         # for the last one would need room for a whole gradient on every rank.
         are_alike = self._ranks.are_many and not is_divided
