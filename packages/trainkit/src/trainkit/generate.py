@@ -192,7 +192,12 @@ def _stream(
     rows = _Rows(
         prompts,
         sampling,
-        StopFinder(stopping, vocab_size=vocab_size, device=prompts.token_ids.device),
+        StopFinder(
+            stopping,
+            rows=len(prompts.starts),
+            vocab_size=vocab_size,
+            device=prompts.token_ids.device,
+        ),
         streams,
         pad_token=pad_token,
         vocab_size=vocab_size,
@@ -241,7 +246,6 @@ class _Rows:
         self.tokens = TokenRows(prompts.token_ids)
         device = prompts.token_ids.device
         self.has_ended = torch.zeros(len(streams), dtype=torch.bool, device=device)
-        self._prompt_length = len(self.tokens)
         self._sampling, self._stops, self._streams = sampling, stops, streams
         self._pad_token, self._log_probs = pad_token, log_probs
         self._seen = None if sampling.repetition_penalty == 1 else prompts.seen(vocab_size)
@@ -259,8 +263,7 @@ class _Rows:
         if self._seen is not None:
             self._seen.scatter_(1, token_ids[:, None], True)
         if self._stops:
-            new_ids = self.tokens.token_ids[:, self._prompt_length :]
-            self.has_ended = self.has_ended | self._stops.ends(new_ids)
+            self.has_ended = self.has_ended | self._stops.ends(token_ids)
         log_probs = None
         if self._log_probs:
             chosen = logits.gather(1, token_ids[:, None]).squeeze(1)

@@ -31,10 +31,11 @@ class Stopping:
 
 
 class StopFinder:
-    """Looks for what ends a row: a token is a sequence of one.
+    """Looks for what ends a row, as it is written: a token is a sequence of one.
 
     Args:
         stopping: what ends a row.
+        rows: how many there are.
         vocab_size: of the model.
         device: where the rows are.
 
@@ -42,7 +43,9 @@ class StopFinder:
         ValueError: an id is outside the vocabulary, so that it would never come.
     """
 
-    def __init__(self, stopping: Stopping, *, vocab_size: int, device: torch.device) -> None:
+    def __init__(
+        self, stopping: Stopping, *, rows: int, vocab_size: int, device: torch.device
+    ) -> None:
         by_length: dict[int, list[Sequence[int]]] = {}
         for sequence in [*([token_id] for token_id in stopping.tokens), *stopping.sequences]:
             for token_id in sequence:
@@ -53,17 +56,18 @@ class StopFinder:
                     )
             by_length.setdefault(len(sequence), []).append(sequence)
         self._sequences = [torch.tensor(group, device=device) for group in by_length.values()]
+        # As much of the rows as the longest may fill; -1, no token, where nothing is written yet.
+        self._last = torch.full((rows, max(by_length, default=0)), -1, device=device)
 
     def __bool__(self) -> bool:
         """Whether anything ends a row."""
         return bool(self._sequences)
 
-    def ends(self, new_ids: Int64[Tensor, "batch new"]) -> Bool[Tensor, " batch"]:
-        """Which rows of `new_ids`, `(batch, new)`, end with a token or a sequence that stops."""
-        found = torch.zeros(len(new_ids), dtype=torch.bool, device=new_ids.device)
+    def ends(self, token_ids: Int64[Tensor, " batch"]) -> Bool[Tensor, " batch"]:
+        """Which rows end, by a token or a sequence that stops, with these next `token_ids`."""
+        self._last = torch.cat([self._last[:, 1:], token_ids[:, None]], dim=1)
+        found = torch.zeros(len(token_ids), dtype=torch.bool, device=token_ids.device)
         for sequences in self._sequences:  # (count, length)
-            length = sequences.shape[1]
-            if length <= new_ids.shape[1]:
-                last = new_ids[:, None, -length:]  # (batch, 1, length)
-                found |= (last == sequences).all(dim=-1).any(dim=-1)
+            last = self._last[:, None, -sequences.shape[1] :]  # (batch, 1, length)
+            found |= (last == sequences).all(dim=-1).any(dim=-1)
         return found
