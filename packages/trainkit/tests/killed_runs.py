@@ -25,7 +25,7 @@ import torch
 import torch._dynamo
 from optimkit import fastest_matmul_dtype
 from tiny_run import make_data, make_model, make_train_data, make_trainer
-from trainkit import JsonlLogger, Terminated, generate
+from trainkit import StepLines, Terminated, generate
 
 STEPS, EVAL_EVERY = 60, 5
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -36,23 +36,17 @@ class Samples:
     """Lets the model write after each evaluation, as the app `train` does."""
 
     def __init__(self, path, model, come_to):
-        self.path, self.model, self.come_to = path, model, come_to
-        self.file, self.last_step = None, 0
+        self.lines, self.model, self.come_to = StepLines(path), model, come_to
 
     def log(self, step, metrics):
-        if self.file is None:
-            self.file, self.last_step = JsonlLogger(self.path), step
-        if step <= self.last_step:  # resumed, or rolled back
-            self.file.rewind(step - 1)
-            self.last_step = 0
+        line = None
         if "valid_loss" in metrics:
             told = {"on_token": lambda _: self.come_to("sampling"), "seed": 0}
-            self.file.log(step, {"token_ids": generate(self.model, [0], 12, **told).tolist()})
-            self.last_step = step
+            line = {"token_ids": generate(self.model, [0], 12, **told).tolist()}
+        self.lines.log(step, line)
 
     def close(self):
-        if self.file is not None:
-            self.file.close()
+        self.lines.close()
 
 
 class WaitFor:

@@ -17,6 +17,7 @@ from trainkit import (
     CsvLogger,
     JsonlLogger,
     ReportLogger,
+    StepLines,
     TensorboardLogger,
     WandbLogger,
 )
@@ -339,3 +340,21 @@ def test_a_full_disk_costs_tensorboard_one_warning(tmp_path, monkeypatch, file_l
     words = [str(each.message) for each in caught if each.category is RuntimeWarning]
     assert len(words) == 1
     assert words[0].startswith("TensorboardLogger failed and is out; the run goes on")
+
+
+def test_lines_of_steps_that_come_again_are_dropped(tmp_path):
+    path = tmp_path / "samples.jsonl"
+
+    def told(*steps):
+        """The steps that have a line when a logger has heard of `steps`; even ones have one."""
+        lines = StepLines(path)
+        for step in steps:
+            lines.log(step, None if step % 2 else {"text": str(step)})
+        lines.close()
+        return [json.loads(line)["step"] for line in path.read_text().splitlines()]
+
+    assert told(1, 2, 3, 4) == [2, 4]
+    assert told(5, 6) == [2, 4, 6]  # resumed where it stood
+    assert told(4, 5) == [2, 4]  # from a checkpoint before
+    assert told(3) == [2]  # a line less of steps that have none themselves
+    assert told(3, 4, 5, 6, 4, 5) == [2, 4]  # rolled back

@@ -5,7 +5,7 @@ from pathlib import Path
 from nnparts import TransformerLM
 from sample import write
 from tok import Tokenizer
-from trainkit import JsonlLogger, Metrics
+from trainkit import Metrics, StepLines
 
 _MAX_NEW_TOKENS = 64  # a second or less of a small model: it is written once an evaluation
 
@@ -24,24 +24,17 @@ class SampleLogger:
     """
 
     def __init__(self, directory: Path, model: TransformerLM, tokenizer: Tokenizer) -> None:
-        self._path = directory / "samples.jsonl"
+        self._lines = StepLines(directory / "samples.jsonl")
         self._model, self._tokenizer = model, tokenizer
-        self._file: JsonlLogger | None = None
-        self._last_step = 0  # that may be in the file
 
     def log(self, step: int, metrics: Metrics) -> None:
         """Writes a line where `metrics` are those of an evaluation."""
-        if self._file is None:  # where the run stands is known only now
-            self._file, self._last_step = JsonlLogger(self._path), step
-        if step <= self._last_step:
-            self._file.rewind(step - 1)
-            self._last_step = 0
+        line = None
         if "valid_loss" in metrics:
             [text] = write(self._model, self._tokenizer, "", max_new_tokens=_MAX_NEW_TOKENS)
-            self._file.log(step, {"text": text})
-            self._last_step = step
+            line = {"text": text}
+        self._lines.log(step, line)
 
     def close(self) -> None:
         """Closes the file."""
-        if self._file is not None:
-            self._file.close()
+        self._lines.close()

@@ -23,6 +23,7 @@ from trainkit.loggers import (
     Logger,
     Metrics,
     ReportLogger,
+    StepLines,
     TensorboardLogger,
     WandbLogger,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "RunLock",
     "Sampling",
     "Step",
+    "StepLines",
     "Stopping",
     "TensorboardLogger",
     "Terminated",

@@ -7,6 +7,7 @@ from trainkit.loggers.journal import Journal
 from trainkit.loggers.jsonl import JsonlLogger
 from trainkit.loggers.logger import Logger, Metrics
 from trainkit.loggers.report import ReportLogger
+from trainkit.loggers.step_lines import StepLines
 from trainkit.loggers.tensorboard import TensorboardLogger
 from trainkit.loggers.wandb import WandbLogger
 
@@ -19,6 +20,7 @@ __all__ = [
     "Logger",
     "Metrics",
     "ReportLogger",
+    "StepLines",
     "TensorboardLogger",
     "WandbLogger",
 ]
