@@ -36,7 +36,7 @@ WAYS = {
     "compiled_loss": compiled_loss,
 }
 PASSES = 8
-TOLERANCE = 1e-3  # of a loss of 9.3 in bf16; 1e-4 was seen
+TOLERANCE = 3e-4  # of a loss of 9.3 in bf16; 4e-5 was seen
 
 
 def figures(way: str, num_layers: int) -> dict[str, float]:

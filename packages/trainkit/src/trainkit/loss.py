@@ -56,8 +56,9 @@ def compiled_loss(model: nn.Module) -> Callable[..., Tensor]:
     """`batch_loss` compiled: as a whole, but of a deep model on a CPU block by block.
 
     Blocks are alike, so one is compiled for all: of ts17m's (Zen 5) 6, 12 and 24 take 29, 28, 29 s
-    in place of 36, 52, 89, or 9, 8, 8 in place of 9, 15, 29 where the compiler's cache is filled,
-    and less memory; passes are as fast. With 4 and a filled cache the whole is there 2 s sooner.
+    in place of 36, 52, 89, or 9, 8, 8 in place of 9, 15, 29 where the compiler's cache is filled;
+    12 and 24 take 0.1 and 0.3 GB less at the peak; passes are as fast. With 4 and a filled cache
+    the whole is there 2 s sooner.
     Other devices compile the whole: there it was not measured.
 
     Args:
